@@ -1,0 +1,192 @@
+//! The command line. What cannot be right is refused here, before anything is connected.
+
+use std::{net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
+
+use clap::{Parser, Subcommand};
+use lumen_core::trust::Fingerprint;
+
+/// Stream a desktop from a lumen host and judge what arrives.
+///
+/// Exit status: 0 pictures came; 1 no picture came; 2 wrong usage; 3 host not reachable; 4 the host is not the one that is
+/// trusted; 5 the host does not allow this client; 6 the host refused the launch; 7 the session broke off; 8 a local file
+/// could not be read or written.
+#[derive(Debug, Parser)]
+#[command(name = "lumen-probe", version, args_conflicts_with_subcommands = true)]
+pub struct Args {
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    #[command(flatten)]
+    pub stream: StreamArgs,
+    /// Directory of this client's identity; made when missing
+    #[arg(long, global = true, value_name = "DIR")]
+    pub identity: Option<PathBuf>,
+}
+
+/// Something other than streaming.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Print this client's fingerprint, for `lumenctl allow` on the host
+    Fingerprint,
+}
+
+/// What to stream, from where, how long, and what to leave behind.
+#[derive(Debug, clap::Args)]
+pub struct StreamArgs {
+    /// The host's control address, IP and UDP port
+    #[arg(long, default_value = "127.0.0.1:47900", value_name = "IP:PORT")]
+    pub host: SocketAddr,
+    /// Accept only the host with this SHA-256 fingerprint; without it, the first one seen at the address is remembered
+    #[arg(long, value_name = "SHA256")]
+    pub pin: Option<Fingerprint>,
+    /// Where the hosts seen are remembered
+    #[arg(long, value_name = "FILE")]
+    pub known_hosts: Option<PathBuf>,
+    /// Size and refresh rate
+    #[arg(long, default_value = "1280x720@60", value_name = "WxH@HZ")]
+    pub mode: Mode,
+    /// Bits a second of video; k and M are understood
+    #[arg(long, default_value = "10M", value_name = "BITS")]
+    pub bitrate: Bitrate,
+    /// Parity datagrams per hundred data datagrams
+    #[arg(long, default_value_t = 20, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=255))]
+    pub parity: u8,
+    /// The app to run on the host's desktop; without it, the host's own choice
+    #[arg(long, value_name = "NAME")]
+    pub app: Option<String>,
+    /// Stop so many seconds after the first picture
+    #[arg(long, default_value = "10", value_name = "SECONDS", value_parser = seconds)]
+    pub seconds: Duration,
+    /// Stop after so many pictures, even if the seconds are not over
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub frames: Option<u64>,
+    /// How long to wait for the first picture, from the launch on
+    #[arg(long, default_value = "15", value_name = "SECONDS", value_parser = seconds)]
+    pub patience: Duration,
+    /// Send video to this address in place of the host's (a proxy that loses datagrams)
+    #[arg(long, value_name = "IP:PORT")]
+    pub video: Option<SocketAddr>,
+    #[command(flatten)]
+    pub outputs: Outputs,
+    /// The desktop shows lumen-stamp: read its numbers and judge each picture
+    #[arg(long)]
+    pub stamp: bool,
+    /// Set this client's clock so many seconds ahead; the figures must not change
+    #[arg(long, default_value_t = 0, value_name = "SECONDS")]
+    pub clock_offset: u32,
+}
+
+/// Files to leave behind.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct Outputs {
+    /// The last picture
+    #[arg(long, value_name = "FILE")]
+    pub png: Option<PathBuf>,
+    /// The stream in an MP4 with true timestamps; kept in memory until the end
+    #[arg(long, value_name = "FILE")]
+    pub mp4: Option<PathBuf>,
+    /// The stream as raw H.264
+    #[arg(long, value_name = "FILE")]
+    pub h264: Option<PathBuf>,
+    /// The summary as JSON; `-` is stdout, in place of the table
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// One line of JSON per picture
+    #[arg(long, value_name = "FILE")]
+    pub frames_log: Option<PathBuf>,
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().map_err(|_| format!("{text:?} is not a number of seconds"))?;
+    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+}
+
+/// A size and a refresh rate as typed; whether it can be streamed is the host's to say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mode {
+    /// Pixels.
+    pub width: u32,
+    /// Pixels.
+    pub height: u32,
+    /// Thousandths of a hertz.
+    pub refresh_mhz: u32,
+}
+
+/// Not a mode.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("write WIDTHxHEIGHT@HZ, like 1280x720@60 or 1920x1080@59.94")]
+pub struct ModeSyntax;
+
+impl FromStr for Mode {
+    type Err = ModeSyntax;
+
+    fn from_str(text: &str) -> Result<Self, ModeSyntax> {
+        let (size, rate) = text.split_once('@').ok_or(ModeSyntax)?;
+        let (width, height) = size.split_once('x').ok_or(ModeSyntax)?;
+        let hertz: f64 = rate.parse().map_err(|_| ModeSyntax)?;
+        if !(0.0..=1e6).contains(&hertz) {
+            return Err(ModeSyntax);
+        }
+        Ok(Self {
+            width: width.parse().map_err(|_| ModeSyntax)?,
+            height: height.parse().map_err(|_| ModeSyntax)?,
+            refresh_mhz: (hertz * 1000.0).round() as u32,
+        })
+    }
+}
+
+/// Bits a second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bitrate(pub u32);
+
+/// Not a bitrate.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("write bits a second, like 10M, 2500k or 8000000; at most 4294M")]
+pub struct BitrateSyntax;
+
+impl FromStr for Bitrate {
+    type Err = BitrateSyntax;
+
+    fn from_str(text: &str) -> Result<Self, BitrateSyntax> {
+        let (digits, unit) = match text.as_bytes().last() {
+            Some(b'k') => (text.trim_end_matches('k'), 1e3),
+            Some(b'M') => (text.trim_end_matches('M'), 1e6),
+            _ => (text, 1.0),
+        };
+        let number: f64 = digits.parse().map_err(|_| BitrateSyntax)?;
+        let bits = number * unit;
+        if (0.0..=f64::from(u32::MAX)).contains(&bits) { Ok(Self(bits as u32)) } else { Err(BitrateSyntax) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Sabotage: let f64's parser take "nan", or drop the thousandths of the rate.
+    #[test]
+    fn modes_and_bitrates_are_read() {
+        let mode = |w, h, mhz| Ok(Mode { width: w, height: h, refresh_mhz: mhz });
+        assert_eq!("1280x720@60".parse(), mode(1280, 720, 60_000));
+        assert_eq!("1920x1080@59.94".parse(), mode(1920, 1080, 59_940));
+        assert_eq!("0x0@0".parse(), mode(0, 0, 0));
+        for wrong in ["", "1280x720", "1280@60", "x@", "-1x720@60", "1280x720@nan", "1280x720@-60"] {
+            assert_eq!(wrong.parse::<Mode>(), Err(ModeSyntax), "{wrong}");
+        }
+        assert_eq!("10M".parse(), Ok(Bitrate(10_000_000)));
+        assert_eq!("2.5M".parse(), Ok(Bitrate(2_500_000)));
+        assert_eq!("800k".parse(), Ok(Bitrate(800_000)));
+        for wrong in ["", "M", "ten", "-1", "nan", "5000M"] {
+            assert_eq!(wrong.parse::<Bitrate>(), Err(BitrateSyntax), "{wrong}");
+        }
+    }
+
+    // Sabotage: parse the pin after connecting, as a plain string.
+    #[test]
+    fn a_malformed_pin_is_refused_before_anything_else() {
+        let parse = |pin: &str| Args::try_parse_from(["lumen-probe", "--pin", pin]);
+        assert!(parse(&"ab".repeat(32)).is_ok());
+        for wrong in ["", "abcd", &"zz".repeat(32), &"ab".repeat(33)] {
+            assert!(parse(wrong).is_err(), "{wrong}");
+        }
+    }
+}

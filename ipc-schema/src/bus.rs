@@ -1,0 +1,106 @@
+//! What travels on lumen's own D-Bus: the dictionaries of `Open`, `Acquire` and `Status`.
+//!
+//! All arguments are `a{sv}` and unknown keys are ignored, so that a stage of the next version may say more. The
+//! interfaces themselves are in `ipc-schema/dbus/*.xml`; a test compares them with the running services.
+
+use zbus::{DeserializeDict, OwnedFd, SerializeDict, Type};
+
+use crate::{Mode, geometry::ModeError};
+
+/// The interface that every stage has beside its own.
+pub const STAGE_INTERFACE: &str = "org.lumen.Stage1";
+
+/// What is to be shown: the argument of `Display1.Acquire` and `Capture1.Open`.
+#[derive(Debug, Clone, PartialEq, Eq, SerializeDict, DeserializeDict, Type)]
+#[zbus(signature = "a{sv}")]
+pub struct OutputSpec {
+    /// Pixels.
+    pub width: u32,
+    /// Pixels.
+    pub height: u32,
+    /// Thousandths of a hertz.
+    pub refresh_mhz: u32,
+    /// Name of an app in vdisplayd's configuration; absent: its default. Never a command.
+    pub app: Option<String>,
+}
+
+/// What is to be streamed: the argument of `Encode1.Open`.
+#[derive(Debug, Clone, PartialEq, Eq, SerializeDict, DeserializeDict, Type)]
+#[zbus(signature = "a{sv}")]
+pub struct StreamSpec {
+    /// Pixels.
+    pub width: u32,
+    /// Pixels.
+    pub height: u32,
+    /// Thousandths of a hertz.
+    pub refresh_mhz: u32,
+    /// As in [`OutputSpec::app`].
+    pub app: Option<String>,
+    /// `"h264"`.
+    pub codec: String,
+    /// Bits a second for the encoded pictures at the start.
+    pub bitrate_bps: u32,
+}
+
+/// Where input is to land: the argument of `Input1.Open`.
+#[derive(Debug, Clone, PartialEq, Eq, SerializeDict, DeserializeDict, Type)]
+#[zbus(signature = "a{sv}")]
+pub struct SeatSpec {
+    /// Pixels of the Output.
+    pub width: u32,
+    /// Pixels of the Output.
+    pub height: u32,
+}
+
+/// Where captured finds the pictures: the answer of `Display1.Acquire`.
+#[derive(Debug, SerializeDict, DeserializeDict, Type)]
+#[zbus(signature = "a{sv}")]
+pub struct Source {
+    /// `"wayland"`: `fd` is a fresh connection to the compositor, `output` names the wl_output. `"pattern"`:
+    /// neither is there.
+    pub kind: String,
+    /// An open connection, owned by the receiver.
+    pub fd: Option<OwnedFd>,
+    /// The wl_output's name.
+    pub output: Option<String>,
+    /// Pixels.
+    pub width: u32,
+    /// Pixels.
+    pub height: u32,
+    /// Thousandths of a hertz.
+    pub refresh_mhz: u32,
+}
+
+impl OutputSpec {
+    /// The mode asked for, if it can be streamed.
+    pub fn mode(&self) -> Result<Mode, ModeError> {
+        Mode {
+            width: self.width,
+            height: self.height,
+            refresh_mhz: self.refresh_mhz,
+        }
+        .check()
+    }
+}
+
+impl StreamSpec {
+    /// The mode asked for, if it can be streamed.
+    pub fn mode(&self) -> Result<Mode, ModeError> {
+        Mode {
+            width: self.width,
+            height: self.height,
+            refresh_mhz: self.refresh_mhz,
+        }
+        .check()
+    }
+
+    /// What captured needs of it.
+    pub fn output(&self) -> OutputSpec {
+        OutputSpec {
+            width: self.width,
+            height: self.height,
+            refresh_mhz: self.refresh_mhz,
+            app: self.app.clone(),
+        }
+    }
+}

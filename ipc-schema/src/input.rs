@@ -1,0 +1,77 @@
+//! The link between transportd (writes) and inputd (reads).
+//!
+//! The held set is State: inputd converges to it by difference, so that no key sticks when a message or a stage
+//! dies. Motion and scrolling are Samples; text is Once. Keys and buttons are Linux evdev codes.
+
+use arrayvec::ArrayVec;
+use serde::{Deserialize, Serialize};
+
+use crate::{Delivery, LinkMessage, failure::Failure};
+
+/// Keys and buttons that may be held at once.
+pub const MAX_HELD: usize = 32;
+
+/// Longest text of one message in bytes.
+pub const MAX_TEXT: usize = 256;
+
+/// From transportd to inputd.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum ToInput {
+    /// All keys and buttons that are down now; latest wins.
+    Held(ArrayVec<u16, MAX_HELD>),
+    /// Relative pointer motion in pixels × 256.
+    Motion {
+        /// To the right.
+        dx: i32,
+        /// Down.
+        dy: i32,
+    },
+    /// Absolute pointer position in 1/65,535 of the Output.
+    Position {
+        /// From the left edge.
+        x: u16,
+        /// From the top edge.
+        y: u16,
+    },
+    /// Scrolling in 1/120 of a wheel click.
+    Scroll {
+        /// To the right.
+        dx: i32,
+        /// Down.
+        dy: i32,
+    },
+    /// Text to type, UTF-8.
+    Text {
+        /// Rises by one per text of a session.
+        number: u64,
+        /// At most [`MAX_TEXT`] bytes.
+        text: String,
+    },
+}
+
+/// From inputd to transportd.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum FromInput {
+    /// Input arrives at the Output.
+    Ready,
+    /// Input goes nowhere, and why.
+    Failed(Failure),
+    /// inputd ends in an orderly way: wait for its next owner before opening again.
+    Closing,
+}
+
+impl LinkMessage for ToInput {
+    fn delivery(&self) -> Delivery {
+        match self {
+            Self::Held(_) => Delivery::State,
+            Self::Motion { .. } | Self::Position { .. } | Self::Scroll { .. } => Delivery::Sample,
+            Self::Text { .. } => Delivery::Once,
+        }
+    }
+}
+
+impl LinkMessage for FromInput {
+    fn delivery(&self) -> Delivery {
+        Delivery::State
+    }
+}

@@ -1,0 +1,92 @@
+//! Buffers that are announced once and then named by number.
+
+use arrayvec::ArrayVec;
+use serde::{Deserialize, Serialize};
+
+use crate::message::{FdKind, FdRule};
+
+/// Largest number of buffers in a pool.
+pub const MAX_BUFFERS: usize = 16;
+
+/// Largest buffer in bytes: 8192 × 8192 pixels of 4 bytes.
+pub const MAX_BUFFER_BYTES: u64 = 8192 * 8192 * 4;
+
+/// How a pixel lies in memory, named by byte order from the lowest address; the X byte is undefined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PixelFormat {
+    /// Blue, green, red, unused: DRM's XRGB8888.
+    Bgrx,
+    /// Red, green, blue, unused: DRM's XBGR8888.
+    Rgbx,
+}
+
+/// Where a picture lies in a buffer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Layout {
+    /// Pixels.
+    pub width: u32,
+    /// Pixels.
+    pub height: u32,
+    /// Bytes from one row to the next, ≥ 4 × width.
+    pub stride: u32,
+    /// How a pixel lies.
+    pub format: PixelFormat,
+}
+
+/// Why a layout is not accepted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a buffer of {width}×{height} pixels with {stride} bytes a row is impossible")]
+pub struct LayoutError {
+    width: u32,
+    height: u32,
+    stride: u32,
+}
+
+impl Layout {
+    /// Bytes that a buffer of this layout has.
+    pub fn bytes(&self) -> Result<u64, LayoutError> {
+        let error = LayoutError {
+            width: self.width,
+            height: self.height,
+            stride: self.stride,
+        };
+        let bytes = u64::from(self.stride) * u64::from(self.height);
+        let rows_fit = u64::from(self.stride) >= u64::from(self.width) * 4;
+        if self.width == 0 || self.height == 0 || !rows_fit || bytes > MAX_BUFFER_BYTES {
+            return Err(error);
+        }
+        Ok(bytes)
+    }
+}
+
+/// A set of buffers of one layout. Its message carries one memfd per buffer, in the order of their numbers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PoolDescription {
+    /// Number of the pool, rising over the life of a stage.
+    pub number: u32,
+    /// Layout of every buffer.
+    pub layout: Layout,
+    /// Size of each buffer's memfd in bytes.
+    pub buffers: ArrayVec<u64, MAX_BUFFERS>,
+}
+
+impl PoolDescription {
+    /// The file descriptors that must come with it.
+    pub fn fds(&self) -> FdRule {
+        let needed = self.layout.bytes().unwrap_or(u64::MAX);
+        let bytes = self.buffers.iter().copied().fold(needed, u64::max);
+        FdRule {
+            count: self.buffers.len(),
+            kind: FdKind::SealedMemfd { bytes },
+        }
+    }
+}
+
+/// One buffer of one pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct BufferId {
+    /// [`PoolDescription::number`].
+    pub pool: u32,
+    /// Index into [`PoolDescription::buffers`].
+    pub buffer: u32,
+}

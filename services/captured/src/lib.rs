@@ -1,0 +1,8 @@
+//! lumen's capture stage: takes a compositor's pictures and passes them on as Frames.
+//!
+//! One plain thread per session ([`run`]) polls its link, its mail and its source ([`backends`]); what happens next is decided by
+//! [`stage`] and, for the buffers, by [`newest`], both without a kernel.
+#![forbid(unsafe_code)]
+
+pub mod backends;
+pub mod newest;

@@ -1,0 +1,117 @@
+//! What encodes. One file per backend; each is chosen by name and says who it is.
+
+pub mod openh264;
+
+use std::fmt;
+
+use arrayvec::ArrayVec;
+
+use crate::picture::Picture;
+
+/// H.264's quantiser: 0 is nearly lossless, 51 the coarsest. Six steps double the step size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Qp(u8);
+
+impl Qp {
+    /// The coarsest there is.
+    pub const COARSEST: Self = Self(51);
+
+    /// The nearest valid quantiser to `value`.
+    pub fn nearest(value: f64) -> Self {
+        Self(value.round().clamp(0.0, 51.0) as u8)
+    }
+
+    /// Its number, 0 to 51.
+    pub const fn number(self) -> u8 {
+        self.0
+    }
+}
+
+impl fmt::Display for Qp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// How a picture may be coded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Coding {
+    /// It may use the picture before.
+    Predicted,
+    /// A decoder can begin here.
+    Idr,
+}
+
+/// Parts an AccessUnit's bytes lie in: parameter sets and slices.
+pub const MAX_CHUNKS: usize = 16;
+
+/// One encoded picture, still in the encoder's memory until the next call.
+pub struct Encoded<'a> {
+    /// Annex B bytes, in order.
+    pub chunks: ArrayVec<&'a [u8], MAX_CHUNKS>,
+    /// Whether a decoder can begin here.
+    pub idr: bool,
+}
+
+impl Encoded<'_> {
+    /// Bytes in all.
+    pub fn len(&self) -> usize {
+        self.chunks.iter().map(|chunk| chunk.len()).sum()
+    }
+}
+
+/// Why a picture was not encoded, or an encoder not made.
+#[derive(Debug, thiserror::Error)]
+pub enum EncodeError {
+    /// The library is not there, or not one we can talk to.
+    #[error("the openh264 library cannot be used: {0}")]
+    Library(String),
+    /// The library refused a step.
+    #[error("openh264 refused to {step} (code {code})")]
+    Refused {
+        /// What it was asked to do.
+        step: &'static str,
+        /// Its answer.
+        code: i32,
+    },
+    /// A picture of another size than the encoder was made for.
+    #[error("a {got_width}x{got_height} picture for a {width}x{height} encoder")]
+    WrongSize {
+        /// The encoder's width.
+        width: usize,
+        /// The encoder's height.
+        height: usize,
+        /// The picture's width.
+        got_width: usize,
+        /// The picture's height.
+        got_height: usize,
+    },
+    /// More pieces than an AccessUnit may have.
+    #[error("openh264 returned {0} layers for one picture")]
+    TooManyLayers(i32),
+}
+
+/// What an encoder is made for. A new size is a new encoder.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Shape {
+    /// Even, 16 to 3840.
+    pub width: usize,
+    /// Even, 16 to 2160.
+    pub height: usize,
+    /// Pictures a second at most.
+    pub rate: f32,
+    /// Threads, and so slices, for one picture.
+    pub threads: u16,
+}
+
+/// An encoder: one picture in, one AccessUnit out, nothing kept back.
+pub trait Encoder: Send {
+    /// Encodes `picture` at `qp`; an IDR may be asked again for the same picture, and only the last one sent.
+    ///
+    /// # Errors
+    /// A picture of another size, or the library's refusal.
+    fn encode(&mut self, picture: &Picture, coding: Coding, qp: Qp) -> Result<Encoded<'_>, EncodeError>;
+
+    /// Name and version, for status.
+    fn describe(&self) -> String;
+}

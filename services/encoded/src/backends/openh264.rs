@@ -1,0 +1,284 @@
+//! Software H.264 by Cisco's openh264, for latency: no rate control of its own, no lookahead, IDRs only when asked.
+//!
+//! Feature `bundled` compiles the library in, feature `system` opens `libopenh264.so` when the stage starts.
+#![allow(unsafe_code)]
+
+use std::mem::MaybeUninit;
+use std::os::raw::{c_int, c_void};
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+use arrayvec::ArrayVec;
+use openh264_sys2::{self as sys, API, DynamicAPI, ISVCEncoder, ISVCEncoderVtbl, SEncParamExt, SFrameBSInfo, SSourcePicture};
+
+use super::{Coding, EncodeError, Encoded, Encoder, Qp, Shape};
+use crate::picture::Picture;
+
+/// Highest system library whose structures are known, newest first: 8 and 9 have PSNR fields.
+#[cfg(all(feature = "system", not(feature = "bundled")))]
+const SONAMES: [&str; 2] = ["libopenh264.so.9", "libopenh264.so.8"];
+
+/// The library, opened once and shared by all encoders of the process.
+#[derive(Clone)]
+pub struct Library {
+    api: Arc<DynamicAPI>,
+    version: String,
+}
+
+impl Library {
+    /// Takes the library compiled in, else the system's.
+    ///
+    /// # Errors
+    /// The system has none, or one of another version.
+    pub fn open() -> Result<Self, EncodeError> {
+        let api = load()?;
+        let mut version = sys::OpenH264Version::default();
+        // SAFETY: the library is loaded and `version` is a valid structure to write to.
+        unsafe { api.WelsGetCodecVersionEx(&raw mut version) };
+        let found = (version.uMajor, version.uMinor);
+        if found < (2, 6) || version.uMajor > 2 {
+            return Err(EncodeError::Library(format!(
+                "it is version {}.{}, and 2.6 or later of 2 is needed: install a newer one, or build lumen with the feature `bundled`",
+                found.0, found.1
+            )));
+        }
+        Ok(Self { api: Arc::new(api), version: format!("{}.{}.{}", version.uMajor, version.uMinor, version.uRevision) })
+    }
+}
+
+#[cfg(feature = "bundled")]
+fn load() -> Result<DynamicAPI, EncodeError> {
+    Ok(DynamicAPI::from_source())
+}
+
+#[cfg(all(feature = "system", not(feature = "bundled")))]
+fn load() -> Result<DynamicAPI, EncodeError> {
+    for name in SONAMES {
+        // SAFETY: the loader's own search path is trusted; the version is checked before any structure is passed.
+        if let Ok(api) = unsafe { DynamicAPI::from_blob_path_unchecked(name) } {
+            return Ok(api);
+        }
+    }
+    Err(EncodeError::Library(format!("none of {} is installed: install libopenh264, version 2.6 or later", SONAMES.join(", "))))
+}
+
+/// One openh264 encoder.
+pub struct OpenH264 {
+    library: Library,
+    handle: NonNull<ISVCEncoder>,
+    shape: Shape,
+    params: Box<SEncParamExt>,
+    info: Box<SFrameBSInfo>,
+    pictures: u64,
+}
+
+// SAFETY: the handle is owned by this value alone, and openh264 has no thread affinity.
+unsafe impl Send for OpenH264 {}
+
+impl OpenH264 {
+    /// Makes an encoder.
+    ///
+    /// # Errors
+    /// The library refuses the size or has no memory.
+    pub fn new(library: &Library, shape: Shape) -> Result<Self, EncodeError> {
+        let mut raw: *mut ISVCEncoder = std::ptr::null_mut();
+        // SAFETY: `raw` is a valid place for the handle.
+        let code = unsafe { library.api.WelsCreateSVCEncoder(&raw mut raw) };
+        let handle = NonNull::new(raw).filter(|_| code == 0).ok_or(EncodeError::Refused { step: "make an encoder", code })?;
+        let mut encoder = Self {
+            library: library.clone(),
+            handle,
+            shape,
+            params: Box::default(),
+            info: Box::default(),
+            pictures: 0,
+        };
+        encoder.initialise()?;
+        Ok(encoder)
+    }
+
+    fn initialise(&mut self) -> Result<(), EncodeError> {
+        let mut params = MaybeUninit::<SEncParamExt>::zeroed();
+        self.call("give its defaults", |encoder, table| {
+            // SAFETY: the handle is live and `params` has room for the structure, which the call fills.
+            unsafe { table.GetDefaultParams.map(|f| f(encoder, params.as_mut_ptr())) }
+        })?;
+        // SAFETY: zeroed, then filled by the library: each field is valid when all its bits are zero.
+        let mut params = unsafe { params.assume_init() };
+        set_params(&mut params, self.shape);
+        *self.params = params;
+        let params = &raw const *self.params;
+        self.call("start", |encoder, table| {
+            // SAFETY: the handle is live and `params` points at a whole structure.
+            unsafe { table.InitializeExt.map(|f| f(encoder, params)) }
+        })?;
+        let mut quiet = sys::WELS_LOG_QUIET;
+        self.set("be quiet", sys::ENCODER_OPTION_TRACE_LEVEL, (&raw mut quiet).cast())?;
+        let mut format = sys::videoFormatI420 as c_int;
+        self.set("take I420", sys::ENCODER_OPTION_DATAFORMAT, (&raw mut format).cast())
+    }
+
+    fn set(&mut self, step: &'static str, option: sys::ENCODER_OPTION, value: *mut c_void) -> Result<(), EncodeError> {
+        self.call(step, |encoder, table| {
+            // SAFETY: the handle is live; each caller passes the type that the option documents.
+            unsafe { table.SetOption.map(|f| f(encoder, option, value)) }
+        })
+    }
+
+    fn call(
+        &mut self,
+        step: &'static str,
+        f: impl FnOnce(*mut ISVCEncoder, &ISVCEncoderVtbl) -> Option<c_int>,
+    ) -> Result<(), EncodeError> {
+        // SAFETY: a live encoder begins with a pointer to its function table, which outlives it.
+        let table = unsafe { &**self.handle.as_ptr() };
+        match f(self.handle.as_ptr(), table) {
+            Some(0) => Ok(()),
+            Some(code) => Err(EncodeError::Refused { step, code }),
+            None => Err(EncodeError::Refused { step, code: -1 }),
+        }
+    }
+
+    /// Sets the quantiser of the next picture; the same again costs nothing.
+    fn set_qp(&mut self, qp: Qp) -> Result<(), EncodeError> {
+        let number = c_int::from(qp.number());
+        let Some(layer) = self.params.sSpatialLayers.first_mut() else { return Ok(()) };
+        if layer.iDLayerQp == number {
+            return Ok(());
+        }
+        layer.iDLayerQp = number;
+        let params = (&raw mut *self.params).cast();
+        self.set("change its quantiser", sys::ENCODER_OPTION_SVC_ENCODE_PARAM_EXT, params)
+    }
+
+    fn source(&self, picture: &Picture) -> SSourcePicture {
+        let (blue, red) = picture.chroma();
+        let (stride, half) = (picture.stride() as c_int, (picture.stride() / 2) as c_int);
+        SSourcePicture {
+            iColorFormat: sys::videoFormatI420 as c_int,
+            iStride: [stride, half, half, 0],
+            pData: [picture.luma().as_ptr().cast_mut(), blue.as_ptr().cast_mut(), red.as_ptr().cast_mut(), std::ptr::null_mut()],
+            iPicWidth: picture.width() as c_int,
+            iPicHeight: picture.height() as c_int,
+            // Only its own rate control would read the time, and that is off; it must rise.
+            uiTimeStamp: self.pictures as i64,
+            ..SSourcePicture::default()
+        }
+    }
+
+    fn collect(&self) -> Result<Encoded<'_>, EncodeError> {
+        let mut chunks = ArrayVec::new();
+        let count = self.info.iLayerNum;
+        for layer in self.info.sLayerInfo.iter().take(usize::try_from(count).unwrap_or(0)) {
+            let nals = usize::try_from(layer.iNalCount).unwrap_or(0);
+            if nals == 0 || layer.pBsBuf.is_null() || layer.pNalLengthInByte.is_null() {
+                continue;
+            }
+            // SAFETY: the library says that `iNalCount` lengths lie there, until the next call, which borrows `self` mutably.
+            let lengths = unsafe { std::slice::from_raw_parts(layer.pNalLengthInByte, nals) };
+            let bytes: usize = lengths.iter().map(|&n| usize::try_from(n).unwrap_or(0)).sum();
+            // SAFETY: a layer's NALs lie one after the other from `pBsBuf`, as many bytes as their lengths say.
+            let chunk = unsafe { std::slice::from_raw_parts(layer.pBsBuf, bytes) };
+            chunks.try_push(chunk).map_err(|_| EncodeError::TooManyLayers(count))?;
+        }
+        Ok(Encoded { chunks, idr: self.info.eFrameType == sys::videoFrameTypeIDR })
+    }
+}
+
+impl Encoder for OpenH264 {
+    fn encode(&mut self, picture: &Picture, coding: Coding, qp: Qp) -> Result<Encoded<'_>, EncodeError> {
+        let Shape { width, height, .. } = self.shape;
+        if (picture.width(), picture.height()) != (width, height) {
+            let (got_width, got_height) = (picture.width(), picture.height());
+            return Err(EncodeError::WrongSize { width, height, got_width, got_height });
+        }
+        self.set_qp(qp)?;
+        if coding == Coding::Idr {
+            self.call("begin anew", |encoder, table| {
+                // SAFETY: the handle is live.
+                unsafe { table.ForceIntraFrame.map(|f| f(encoder, true)) }
+            })?;
+        }
+        let source = self.source(picture);
+        let info = &raw mut *self.info;
+        self.call("encode a picture", |encoder, table| {
+            // SAFETY: the handle is live; the planes are as large as sizes and strides say (checked against `Picture`) and only read.
+            unsafe { table.EncodeFrame.map(|f| f(encoder, &raw const source, info)) }
+        })?;
+        self.pictures += 1;
+        self.collect()
+    }
+
+    fn describe(&self) -> String {
+        format!("openh264 {}", self.library.version)
+    }
+}
+
+impl Drop for OpenH264 {
+    fn drop(&mut self) {
+        // An encoder that was never started answers with an error here, which changes nothing.
+        let _ = self.call("stop", |encoder, table| {
+            // SAFETY: the handle is live and not used after this.
+            unsafe { table.Uninitialize.map(|f| f(encoder)) }
+        });
+        // SAFETY: made by this library, and destroyed once.
+        unsafe { self.library.api.WelsDestroySVCEncoder(self.handle.as_ptr()) };
+    }
+}
+
+/// For latency and a quantiser per picture; everything that would judge the picture by itself is off.
+fn set_params(params: &mut SEncParamExt, shape: Shape) {
+    params.iUsageType = sys::CAMERA_VIDEO_REAL_TIME;
+    params.iPicWidth = shape.width as c_int;
+    params.iPicHeight = shape.height as c_int;
+    params.fMaxFrameRate = shape.rate;
+    params.iRCMode = sys::RC_OFF_MODE;
+    params.iTargetBitrate = 0;
+    params.iTemporalLayerNum = 1;
+    params.iSpatialLayerNum = 1;
+    params.iComplexityMode = sys::LOW_COMPLEXITY;
+    params.uiIntraPeriod = 0;
+    params.iNumRefFrame = 1;
+    params.eSpsPpsIdStrategy = sys::CONSTANT_ID;
+    params.bPrefixNalAddingCtrl = false;
+    params.bEnableSSEI = false;
+    params.iEntropyCodingModeFlag = 1;
+    params.bEnableFrameSkip = false;
+    params.bEnableLongTermReference = false;
+    params.iMultipleThreadIdc = shape.threads;
+    params.bUseLoadBalancing = false;
+    params.iLoopFilterDisableIdc = 0;
+    params.bEnableDenoise = false;
+    params.bEnableBackgroundDetection = false;
+    params.bEnableAdaptiveQuant = false;
+    params.bEnableFrameCroppingFlag = true;
+    params.bEnableSceneChangeDetect = false;
+    if env("SCREEN",0)==1 { params.iUsageType = sys::SCREEN_CONTENT_REAL_TIME; params.bEnableSceneChangeDetect=true; params.bEnableLongTermReference=env("LTR",0)==1; }
+    params.iComplexityMode = env("CPLX", 0) as _;
+    params.iEntropyCodingModeFlag = env("CABAC",1);
+    if let Some(layer) = params.sSpatialLayers.first_mut() {
+        set_layer(layer, shape);
+        if env("CABAC",1)==0 {layer.uiProfileIdc=sys::PRO_BASELINE;}
+    }
+}
+
+fn env(n: &str, d: i32) -> i32 { std::env::var(n).map_or(d, |t| t.parse().unwrap()) }
+fn set_layer(layer: &mut sys::SSpatialLayerConfig, shape: Shape) {
+    layer.iVideoWidth = shape.width as c_int;
+    layer.iVideoHeight = shape.height as c_int;
+    layer.fFrameRate = shape.rate;
+    layer.iSpatialBitrate = 0;
+    layer.iMaxSpatialBitrate = 0;
+    layer.uiProfileIdc = sys::PRO_HIGH;
+    layer.uiLevelIdc = sys::LEVEL_UNKNOWN;
+    layer.iDLayerQp = 30;
+    layer.sSliceArgument.uiSliceMode = if shape.threads > 1 { sys::SM_FIXEDSLCNUM_SLICE } else { sys::SM_SINGLE_SLICE };
+    layer.sSliceArgument.uiSliceNum = u32::from(shape.threads.max(1));
+    layer.bVideoSignalTypePresent = true;
+    layer.uiVideoFormat = sys::VF_UNDEF as u8;
+    layer.bFullRange = false;
+    layer.bColorDescriptionPresent = true;
+    layer.uiColorPrimaries = sys::CP_BT709 as u8;
+    layer.uiTransferCharacteristics = sys::TRC_BT709 as u8;
+    layer.uiColorMatrix = sys::CM_BT709 as u8;
+}

@@ -1,0 +1,217 @@
+//! How every stage starts and ends.
+//!
+//! ```text
+//! arguments → logging → config → inherited fds → bus name → READY=1 → (watchdog, bus, stage's own work) → stop
+//! ```
+//! Exit codes: 0 after SIGTERM; 78 for a configuration and 69 for a machine that can never work, which systemd
+//! does not restart; 1 for everything else, which it does.
+
+use std::{future::Future, path::PathBuf, process::ExitCode, time::Duration};
+
+use clap::Parser;
+use lumen_ipc::{Generation, Stage};
+use sd_notify::NotifyState;
+use serde::de::DeserializeOwned;
+use tokio::signal::unix::{SignalKind, signal};
+use zbus::connection::Builder;
+
+use crate::{
+    bus::Bus,
+    clock::now_ns,
+    config::{self, ConfigError},
+    inherited::{self, Stored},
+    log,
+    pulse::Pulses,
+};
+
+/// How long session threads may take to release what they hold when the stage is stopped.
+const STOP_LIMIT: Duration = Duration::from_millis(1500);
+
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    about = "One stage of lumen; started by systemd as part of lumen.target"
+)]
+struct Arguments {
+    /// Read this file instead of /etc/lumen/STAGE.toml and ~/.config/lumen/STAGE.toml.
+    #[arg(long)]
+    config: Option<PathBuf>,
+    /// Override one key of the configuration, like --set 'lease=5 s'.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    settings: Vec<String>,
+    /// Read the configuration, say whether it is right, and end.
+    #[arg(long)]
+    check: bool,
+}
+
+/// Why a stage ends before it was asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum Exit {
+    /// The configuration can never work: exit 78.
+    #[error("{0}")]
+    Config(String),
+    /// This machine can never work: exit 69.
+    #[error("{0}")]
+    Environment(String),
+    /// A restart may help: exit 1.
+    #[error("{0}")]
+    Restart(String),
+}
+
+impl From<ConfigError> for Exit {
+    fn from(error: ConfigError) -> Self {
+        Self::Config(error.to_string())
+    }
+}
+
+impl From<zbus::Error> for Exit {
+    fn from(error: zbus::Error) -> Self {
+        Self::Restart(format!("lumen's bus: {error}; is lumen-bus.service running?"))
+    }
+}
+
+impl Exit {
+    fn code(&self) -> u8 {
+        match self {
+            Self::Config(_) => 78,
+            Self::Environment(_) => 69,
+            Self::Restart(_) => 1,
+        }
+    }
+}
+
+/// What a stage is given at its start.
+#[derive(Debug)]
+pub struct Boot<C> {
+    /// Who it is.
+    pub stage: Stage,
+    /// Which incarnation.
+    pub generation: Generation,
+    /// Its configuration.
+    pub config: C,
+    /// What the incarnation before left in the fd store.
+    pub stored: Vec<Stored>,
+    /// To be fed to [`crate::Sessions::new`].
+    pub pulses: Pulses,
+}
+
+/// Runs a stage from its first to its last line; the whole of its `main`.
+pub fn run<C, F, W>(stage: Stage, work: F) -> ExitCode
+where
+    C: DeserializeOwned,
+    F: FnOnce(Boot<C>) -> W,
+    W: Future<Output = Result<(), Exit>>,
+{
+    let arguments = Arguments::parse();
+    log::start();
+    match prepare(stage, &arguments) {
+        Ok(_) if arguments.check => ExitCode::SUCCESS,
+        Ok(boot) => end(stage, execute(boot, work)),
+        Err(exit) => end(stage, Err(exit)),
+    }
+}
+
+fn prepare<C: DeserializeOwned>(stage: Stage, arguments: &Arguments) -> Result<Boot<C>, Exit> {
+    let files = arguments
+        .config
+        .clone()
+        .map_or_else(|| config::files(stage), |file| vec![file]);
+    let config = config::load(&files, &arguments.settings)?;
+    let stored = inherited::take();
+    Ok(Boot {
+        stage,
+        generation: Generation(now_ns()),
+        config,
+        stored,
+        pulses: Pulses::default(),
+    })
+}
+
+fn execute<C, W: Future<Output = Result<(), Exit>>>(
+    boot: Boot<C>,
+    work: impl FnOnce(Boot<C>) -> W,
+) -> Result<(), Exit> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Exit::Restart(format!("no event loop: {error}")))?
+        .block_on(work(boot))
+}
+
+fn end(stage: Stage, result: Result<(), Exit>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(exit) => {
+            tracing::error!(STAGE = stage.name(), "{exit}");
+            ExitCode::from(exit.code())
+        }
+    }
+}
+
+impl<C> Boot<C> {
+    /// Takes the stage's name on the bus, with the interfaces that `dress` adds.
+    pub async fn bus(
+        &self,
+        dress: impl Fn(Builder<'static>) -> Builder<'static> + Send + Sync + 'static,
+    ) -> Result<Bus, Exit> {
+        Ok(Bus::start(self.stage, dress).await?)
+    }
+}
+
+/// Says READY, feeds the watchdog, keeps the bus, and returns when systemd asks to stop or `work` ends.
+///
+/// `release` then has 1.5 s to give back what sessions hold.
+pub async fn serve(
+    bus: &Bus,
+    pulses: &Pulses,
+    work: impl Future<Output = Exit>,
+    release: impl Future<Output = ()>,
+) -> Result<(), Exit> {
+    let mut stop = signal(SignalKind::terminate()).map_err(|error| Exit::Restart(error.to_string()))?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| Exit::Restart(error.to_string()))?;
+    notify(&[NotifyState::Ready]);
+    let result = tokio::select! {
+        _ = stop.recv() => Ok(()),
+        _ = interrupt.recv() => Ok(()),
+        exit = work => Err(exit),
+        () = bus.keep() => Ok(()),
+        () = feed_watchdog(pulses) => Ok(()),
+    };
+    notify(&[NotifyState::Stopping]);
+    // Past the limit the process ends anyway and the kernel closes what is left.
+    let _ = tokio::time::timeout(STOP_LIMIT, release).await;
+    result
+}
+
+/// Feeds systemd's watchdog while every loop beats: each half second with sessions, else a third of the limit.
+async fn feed_watchdog(pulses: &Pulses) {
+    let Some(limit) = sd_notify::watchdog_enabled() else {
+        return std::future::pending().await;
+    };
+    let idle_limit = limit;
+    let mut tight = false;
+    loop {
+        let busy = pulses.busy();
+        if busy != tight {
+            let limit = if busy { crate::pulse::SILENCE } else { idle_limit };
+            notify(&[NotifyState::WatchdogUsec(
+                u32::try_from(limit.as_micros()).unwrap_or(u32::MAX),
+            )]);
+            tight = busy;
+        }
+        if pulses.alive(now_ns()) {
+            notify(&[NotifyState::Watchdog]);
+        }
+        let pause = if busy {
+            Duration::from_millis(500)
+        } else {
+            idle_limit / 3
+        };
+        tokio::time::sleep(pause.min(Duration::from_secs(2))).await;
+    }
+}
+
+fn notify(states: &[NotifyState<'_>]) {
+    // Without systemd (a test, a person's shell) there is nobody to tell.
+    let _ = sd_notify::notify(states);
+}

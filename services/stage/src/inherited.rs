@@ -1,0 +1,76 @@
+//! File descriptors that systemd kept for us across a restart, and the store they come from.
+
+use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
+
+use sd_notify::NotifyState;
+
+/// One descriptor from the fd store.
+#[derive(Debug)]
+pub struct Stored {
+    /// The name under which it was stored.
+    pub name: String,
+    /// The descriptor, CLOEXEC.
+    pub fd: OwnedFd,
+}
+
+/// All descriptors that systemd passed to this process. To be called once, before any thread starts.
+pub fn take() -> Vec<Stored> {
+    let Ok(fds) = sd_notify::listen_fds_with_names() else {
+        return Vec::new();
+    };
+    fds.map(|(fd, name)| Stored {
+        name,
+        // SAFETY: `listen_fds_with_names` checked that LISTEN_PID is this process and that the descriptor is in
+        // the passed range, set CLOEXEC, and removed the variables; this is called once, so nothing else owns it.
+        fd: unsafe { OwnedFd::from_raw_fd(fd) },
+    })
+    .collect()
+}
+
+/// Why a descriptor cannot be stored.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// systemd would name it `stored`, and it could never be removed again.
+    #[error(
+        "{0:?} is no name for a stored file descriptor: at most 255 characters, none of them ':' or a control character"
+    )]
+    Name(String),
+    /// systemd does not answer.
+    #[error("systemd does not take the file descriptor: {0}")]
+    Notify(std::io::Error),
+}
+
+/// Puts `fd` into the store. `name` must have no ':' (measured: such names become `stored`, and the store fills up).
+pub fn store(name: &str, fd: BorrowedFd<'_>) -> Result<(), StoreError> {
+    if name.is_empty() || name.len() > 255 || name.bytes().any(|b| b == b':' || !(b' '..0x7f).contains(&b)) {
+        return Err(StoreError::Name(name.to_owned()));
+    }
+    // FDPOLL=0: the descriptor stays although its other end hung up; its owner decides.
+    let state = [
+        NotifyState::FdStore,
+        NotifyState::FdName(name),
+        NotifyState::Custom("FDPOLL=0"),
+    ];
+    sd_notify::notify_with_fds(&state, &[fd.as_fd()]).map_err(StoreError::Notify)
+}
+
+/// Removes all descriptors of this name from the store.
+pub fn remove(name: &str) -> Result<(), StoreError> {
+    sd_notify::notify(&[NotifyState::FdStoreRemove, NotifyState::FdName(name)]).map_err(StoreError::Notify)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_systemd_would_rename_are_refused() {
+        let fd = std::fs::File::open("/dev/null").unwrap();
+        for name in ["", "a:b", "a\nb", &"x".repeat(256)] {
+            assert!(
+                matches!(store(name, fd.as_fd()), Err(StoreError::Name(_))),
+                "{name:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! lumen's network stage: speaks to the clients
+
+fn main() {}

@@ -1,0 +1,112 @@
+//! Who removes an output from the user's own sway when vdisplayd cannot: a unit without a process.
+//!
+//! It is started *before* the output is made and is part of lumen.target. However it is stopped, its `ExecStopPost`
+//! runs `lumen-vdisplayd --sweep`, which takes away the output whose name was noted, or, if vdisplayd died between
+//! making and noting, whatever headless output was not there before. An ExecStopPost of vdisplayd's own unit would
+//! not do: it also runs before every restart, and an Output must survive that.
+
+use std::path::{Path, PathBuf};
+
+use lumen_ipc::{Mode, SessionId};
+
+use super::{
+    headless::sweep_command,
+    ipc::Ipc,
+    output::{self, OutputError},
+};
+use crate::{
+    places::Places,
+    systemd::{SystemdError, TransientUnit, UserManager},
+    units,
+};
+
+/// Variable of the unit that holds the IPC socket's path.
+pub const SOCKET_VARIABLE: &str = "LUMEN_SOCKET";
+
+/// Starts the keeper of the output that `session` will have in the sway at `socket`, where the outputs `before` are
+/// already on.
+pub async fn start(
+    places: &Places,
+    manager: &UserManager,
+    session: SessionId,
+    mode: Mode,
+    socket: &Path,
+    before: &[String],
+) -> Result<(), SystemdError> {
+    let mut stop_post = sweep_command(places, session);
+    stop_post.push(socket.display().to_string());
+    stop_post.extend_from_slice(before);
+    let unit = TransientUnit {
+        name: units::output(session),
+        description: format!("lumen Output {mode} (in the running sway)"),
+        start: Vec::new(),
+        stop_post,
+        environment: vec![format!("{SOCKET_VARIABLE}={}", socket.display())],
+        unset: Vec::new(),
+        part_of: vec![units::TARGET.to_owned()],
+        after: Vec::new(),
+        slice: units::SESSION_SLICE,
+    };
+    manager.start(&unit).await
+}
+
+/// What `--sweep SESSION [SOCKET KEEP…]` asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sweep {
+    /// Whose Output.
+    pub session: SessionId,
+    /// The user's sway, if the output was made in it.
+    pub socket: Option<PathBuf>,
+    /// Outputs that were on before.
+    pub keep: Vec<String>,
+}
+
+impl Sweep {
+    /// Reads the words after `--sweep`; `None` if the first is no session.
+    pub fn parse(mut words: impl Iterator<Item = String>) -> Option<Self> {
+        let session = words.next()?.parse().ok()?;
+        Some(Self { session, socket: words.next().map(PathBuf::from), keep: words.collect() })
+    }
+
+    /// Takes the output away and forgets the session's files. A sway that is gone took its outputs with it.
+    pub async fn run(&self, places: &Places) -> Result<(), OutputError> {
+        let name = std::fs::read_to_string(places.file(self.session, "name")).ok();
+        let removed = match &self.socket {
+            Some(socket) => self.take_away(socket, name.as_deref()).await,
+            None => Ok(()),
+        };
+        places.forget(self.session);
+        removed
+    }
+
+    async fn take_away(&self, socket: &Path, name: Option<&str>) -> Result<(), OutputError> {
+        let Ok(mut ipc) = Ipc::connect(socket).await else { return Ok(()) };
+        match name {
+            Some(name) => output::remove(&mut ipc, name).await,
+            None => output::remove_others(&mut ipc, &self.keep).await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(text: &str) -> Option<Sweep> {
+        Sweep::parse(text.split_whitespace().map(str::to_owned))
+    }
+
+    #[test]
+    fn sweep_reads_what_the_keeper_wrote() {
+        let session = SessionId([7; 16]);
+        let places = Places { runtime: "/run/user/7".into(), uid: 7, program: "/usr/lib/lumen/x".into() };
+        let mut line = sweep_command(&places, session);
+        line.extend(["/run/sway.sock", "DP-1", "HEADLESS-1"].map(str::to_owned));
+        let sweep = Sweep::parse(line.into_iter().skip(2)).unwrap();
+        assert_eq!(sweep.session, session);
+        assert_eq!(sweep.socket, Some("/run/sway.sock".into()));
+        assert_eq!(sweep.keep, ["DP-1", "HEADLESS-1"]);
+        assert_eq!(words("x /run/sway.sock"), None);
+        assert_eq!(words(""), None);
+    }
+}

@@ -1,0 +1,277 @@
+//! The backend *sway*: an output in the sway that the user is running, else in a headless one of our own.
+//!
+//! Either way the Output lives in the unit `lumen-output-SESSION.service`: releasing it is stopping that unit, and
+//! after a restart of vdisplayd it is found by that name.
+
+pub mod desktop;
+pub mod headless;
+pub mod ipc;
+pub mod keeper;
+pub mod output;
+pub mod wayland;
+
+use std::{
+    collections::BTreeMap,
+    os::fd::OwnedFd,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use lumen_ipc::{Failure, FailureClass, Mode, SessionId};
+
+use self::{
+    desktop::Desktop,
+    ipc::{Ipc, IpcError},
+    output::OutputError,
+};
+use super::{Backend, Made};
+use crate::{
+    places::Places,
+    systemd::{SystemdError, UnitState, UserManager},
+    units,
+};
+
+/// Time for a unit to go, because systemd kills what does not end by itself after 1.2 s.
+const GONE_LIMIT: Duration = Duration::from_secs(3);
+
+/// One Output and the way to its sway.
+#[derive(Debug, Clone)]
+struct Placed {
+    made: Made,
+    socket: PathBuf,
+}
+
+/// All Outputs that live in a sway.
+#[derive(Debug)]
+pub struct Sway {
+    places: Places,
+    manager: Arc<UserManager>,
+    use_desktop: bool,
+    outputs: BTreeMap<SessionId, Placed>,
+}
+
+impl Sway {
+    /// Without `use_desktop` a running sway is left alone and each session gets a headless one.
+    pub fn new(places: Places, manager: Arc<UserManager>, use_desktop: bool) -> Self {
+        Self { places, manager, use_desktop, outputs: BTreeMap::new() }
+    }
+
+    /// The Output that `session` has, at `mode`; `None` if its sway is gone.
+    async fn again(&mut self, session: SessionId, mode: Mode) -> Result<Option<(Made, OwnedFd)>, Failure> {
+        let Some(placed) = self.outputs.get_mut(&session) else { return Ok(None) };
+        let Ok(mut ipc) = Ipc::connect(&placed.socket).await else { return Ok(None) };
+        let Some(name) = placed.made.output.clone() else { return Ok(None) };
+        match output::mode_of(&ipc.outputs().await?, &name) {
+            None => return Ok(None),
+            Some(now) if now == mode => {}
+            Some(_) => output::set_mode(&mut ipc, &name, mode).await?,
+        }
+        placed.made.mode = mode;
+        let Ok((_, stream)) = connect(&self.places.runtime, &ipc).await else { return Ok(None) };
+        Ok(Some((placed.made.clone(), stream)))
+    }
+
+    async fn make(&mut self, session: SessionId, mode: Mode) -> Result<(Made, OwnedFd), Failure> {
+        let search = match self.use_desktop {
+            true => desktop::search(&self.places.runtime, self.places.uid, &self.manager).await,
+            false => desktop::Search::default(),
+        };
+        let (placed, stream) = match search.desktop {
+            Some(desktop) => self.in_desktop(session, mode, desktop).await?,
+            None => self.in_headless(session, mode, &search.passed_over).await?,
+        };
+        let made = placed.made.clone();
+        self.outputs.insert(session, placed);
+        Ok((made, stream))
+    }
+
+    async fn in_desktop(
+        &self,
+        session: SessionId,
+        mode: Mode,
+        mut desktop: Desktop,
+    ) -> Result<(Placed, OwnedFd), Failure> {
+        let (wayland, stream) = connect(&self.places.runtime, &desktop.ipc).await?;
+        let outputs = desktop.ipc.outputs().await?;
+        let before: Vec<String> =
+            outputs.into_iter().filter(|output| output.active).map(|output| output.name).collect();
+        keeper::start(&self.places, &self.manager, session, mode, &desktop.socket, &before).await?;
+        let name = match self.make_output(session, mode, &mut desktop.ipc).await {
+            Ok(name) => name,
+            Err(error) => {
+                self.stop(session).await?;
+                return Err(error);
+            }
+        };
+        let made = Made {
+            mode,
+            output: Some(name),
+            wayland: file_name(&wayland),
+            display: None,
+            unit: Some(units::output(session)),
+            backend: "sway",
+            why: format!("the user's own sway is running (process {})", desktop.pid),
+        };
+        Ok((Placed { made, socket: desktop.socket }, stream))
+    }
+
+    async fn make_output(&self, session: SessionId, mode: Mode, ipc: &mut Ipc) -> Result<String, Failure> {
+        let name = output::create(ipc).await?;
+        self.places.write(session, "name", &name).map_err(|source| headless::HeadlessError::Unwritable {
+            path: self.places.file(session, "name"),
+            source,
+        })?;
+        output::set_mode(ipc, &name, mode).await?;
+        Ok(name)
+    }
+
+    async fn in_headless(
+        &self,
+        session: SessionId,
+        mode: Mode,
+        passed_over: &[String],
+    ) -> Result<(Placed, OwnedFd), Failure> {
+        let mut headless = headless::start(&self.places, &self.manager, session, mode).await?;
+        let why = match (self.use_desktop, passed_over) {
+            (false, _) => "vdisplayd.toml says backend = \"sway-headless\"".to_owned(),
+            (true, []) => "the user has no running sway".to_owned(),
+            (true, passed_over) => format!("no running sway can be used ({})", passed_over.join("; ")),
+        };
+        let first = headless.ipc.outputs().await?.into_iter().next().ok_or(OutputError::NothingNew)?;
+        output::set_mode(&mut headless.ipc, &first.name, mode).await?;
+        let (wayland, stream) = connect(&self.places.runtime, &headless.ipc).await?;
+        let made = Made {
+            mode,
+            output: Some(first.name),
+            wayland: file_name(&wayland),
+            display: self.x_display(session),
+            unit: Some(units::output(session)),
+            backend: "sway-headless",
+            why: format!("{why}; drawn by {}", headless.renderer),
+        };
+        Ok((Placed { made, socket: headless.socket }, stream))
+    }
+
+    /// The X display that a headless sway noted.
+    fn x_display(&self, session: SessionId) -> Option<String> {
+        let text = std::fs::read_to_string(self.places.file(session, "display")).ok()?;
+        Some(text).filter(|text| !text.is_empty())
+    }
+
+    async fn stop(&self, session: SessionId) -> Result<(), Failure> {
+        let unit = units::output(session);
+        self.manager.stop(&unit).await?;
+        if !self.manager.gone_within(&unit, GONE_LIMIT).await? {
+            tracing::warn!(SESSION = %session, "{unit} does not stop; see `systemctl --user status {unit}`");
+        }
+        Ok(())
+    }
+
+    /// What the unit of `session` tells about its Output; `None` if that is not there any more.
+    async fn found(&self, session: SessionId, unit: &str) -> Option<Placed> {
+        if !matches!(self.manager.state(unit).await.ok()?, UnitState::Running { .. }) {
+            return None;
+        }
+        let environment = self.manager.environment_of(unit).await.ok()?;
+        let in_desktop = environment.get(keeper::SOCKET_VARIABLE);
+        let socket = in_desktop.map_or_else(|| self.places.file(session, "sock"), PathBuf::from);
+        let mut ipc = Ipc::connect(&socket).await.ok()?;
+        let outputs = ipc.outputs().await.ok()?;
+        let name = match in_desktop {
+            Some(_) => std::fs::read_to_string(self.places.file(session, "name")).ok()?,
+            None => outputs.first()?.name.clone(),
+        };
+        let mode = output::mode_of(&outputs, &name)?;
+        let (wayland, _) = connect(&self.places.runtime, &ipc).await.ok()?;
+        let made = Made {
+            mode,
+            output: Some(name),
+            wayland: file_name(&wayland),
+            display: self.x_display(session),
+            unit: Some(unit.to_owned()),
+            backend: if in_desktop.is_some() { "sway" } else { "sway-headless" },
+            why: "found running after a restart of vdisplayd".to_owned(),
+        };
+        Some(Placed { made, socket })
+    }
+}
+
+impl Backend for Sway {
+    async fn acquire(&mut self, session: SessionId, mode: Mode) -> Result<(Made, Option<OwnedFd>), Failure> {
+        let (made, fd) = match self.again(session, mode).await? {
+            Some(again) => again,
+            None => {
+                self.outputs.remove(&session);
+                self.stop(session).await?;
+                self.make(session, mode).await?
+            }
+        };
+        Ok((made, Some(fd)))
+    }
+
+    async fn release(&mut self, session: SessionId) -> Result<(), Failure> {
+        self.outputs.remove(&session);
+        self.stop(session).await
+    }
+
+    async fn adopt(&mut self) -> Result<BTreeMap<SessionId, Made>, Failure> {
+        for unit in self.manager.list(units::OUTPUT_PATTERN).await? {
+            let Some(session) = units::session_of(&unit) else { continue };
+            match self.found(session, &unit).await {
+                Some(placed) => {
+                    self.outputs.insert(session, placed);
+                }
+                None => self.stop(session).await?,
+            }
+        }
+        Ok(self.outputs.iter().map(|(session, placed)| (*session, placed.made.clone())).collect())
+    }
+}
+
+/// A fresh connection to the Wayland socket of the sway at the other end of `ipc`.
+async fn connect(runtime: &Path, ipc: &Ipc) -> Result<(PathBuf, OwnedFd), Failure> {
+    let (pid, _) = ipc.peer().ok_or_else(|| no_socket("the kernel does not say which process it is"))?;
+    let (path, stream) = wayland::connect(runtime, pid).await.map_err(|error| no_socket(&error.to_string()))?;
+    Ok((path, stream.into()))
+}
+
+fn no_socket(reason: &str) -> Failure {
+    Failure::new(
+        FailureClass::Temporary,
+        format!("sway runs but cannot be reached over Wayland: {reason}"),
+        "look whether it still answers (`swaymsg -t get_version`), then connect again",
+    )
+}
+
+fn file_name(path: &Path) -> Option<String> {
+    Some(path.file_name()?.to_str()?.to_owned())
+}
+
+impl From<OutputError> for Failure {
+    fn from(error: OutputError) -> Self {
+        let class = match error {
+            OutputError::Mode { .. } => FailureClass::Environment,
+            OutputError::Ipc(_) | OutputError::NothingNew => FailureClass::Temporary,
+        };
+        let advice = match class {
+            FailureClass::Environment => {
+                "set backend = \"sway-headless\" in vdisplayd.toml to use a desktop of lumen's own"
+            }
+            _ => "connect again; if it stays so, look whether sway answers (`swaymsg -t get_outputs`)",
+        };
+        Self::new(class, error.to_string(), advice)
+    }
+}
+
+impl From<IpcError> for Failure {
+    fn from(error: IpcError) -> Self {
+        OutputError::from(error).into()
+    }
+}
+
+impl From<SystemdError> for Failure {
+    fn from(error: SystemdError) -> Self {
+        headless::HeadlessError::from(error).into()
+    }
+}

@@ -1,0 +1,301 @@
+//! The user's service manager: transient units, their state, its environment.
+//!
+//! Spoken to over `$XDG_RUNTIME_DIR/systemd/private`, as `systemctl --user` does, because a session bus need not
+//! exist; over the session bus where that socket refuses us. A call over a connection that broke (a manager that
+//! re-executed itself) is made once more over a new one.
+
+use std::{collections::HashMap, path::PathBuf, time::Duration};
+
+use serde::{Serialize, de::DeserializeOwned};
+use tokio::{net::UnixStream, sync::Mutex};
+use zbus::{Connection, DynamicType, Message, OwnedObjectPath, OwnedVariant, Type, Variant, connection::Builder};
+
+/// Time for one answer of the manager, because a reload of many units takes a second.
+const ANSWER_LIMIT: Duration = Duration::from_secs(4);
+const NAME: &str = "org.freedesktop.systemd1";
+const PATH: &str = "/org/freedesktop/systemd1";
+const MANAGER: &str = "org.freedesktop.systemd1.Manager";
+const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
+
+/// Why the manager did not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum SystemdError {
+    /// Neither the private socket nor the session bus.
+    #[error("no user service manager at {} ({private}) nor on the session bus ({session})", path.display())]
+    NotThere {
+        /// The private socket.
+        path: PathBuf,
+        /// Why not there.
+        private: Box<zbus::Error>,
+        /// Why not on the bus.
+        session: Box<zbus::Error>,
+    },
+    /// It refused, or does not know this call.
+    #[error("systemd refused {call} for {what}: {source}")]
+    Refused {
+        /// The method.
+        call: &'static str,
+        /// The unit or property.
+        what: String,
+        /// Its answer.
+        source: Box<zbus::Error>,
+    },
+}
+
+/// A service that exists until it is stopped, as its `Exec` line and properties say.
+#[derive(Debug, Clone)]
+pub struct TransientUnit {
+    /// With its `.service`.
+    pub name: String,
+    /// One line for people.
+    pub description: String,
+    /// Program (an absolute path) and arguments; empty for a unit that only holds `stop_post`.
+    pub start: Vec<String>,
+    /// Program (an absolute path) and arguments, run after the unit stopped, however it did; empty for none.
+    pub stop_post: Vec<String>,
+    /// `NAME=value`.
+    pub environment: Vec<String>,
+    /// Names taken out of the manager's own environment.
+    pub unset: Vec<String>,
+    /// Units whose stop stops this one too.
+    pub part_of: Vec<String>,
+    /// Units that this one starts after and therefore stops before.
+    pub after: Vec<String>,
+    /// Where in the cgroup tree.
+    pub slice: &'static str,
+}
+
+/// What a unit is doing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UnitState {
+    /// Not loaded: never started, or stopped and forgotten.
+    Absent,
+    /// Starts, or stops.
+    Changing,
+    /// Runs with this main process; 0 if it needs none.
+    Running {
+        /// Process id.
+        pid: u32,
+    },
+    /// Its process ended by itself; the unit is still there.
+    Ended {
+        /// For people: "with exit status 3", "by signal 9".
+        how: String,
+    },
+}
+
+/// A connection to the user's manager, made when first needed.
+#[derive(Debug)]
+pub struct UserManager {
+    runtime: PathBuf,
+    connection: Mutex<Option<Connection>>,
+}
+
+impl UserManager {
+    /// The manager whose runtime directory is `runtime` (`$XDG_RUNTIME_DIR`).
+    pub fn new(runtime: PathBuf) -> Self {
+        Self { runtime, connection: Mutex::new(None) }
+    }
+
+    /// The environment that the manager gives to services: name → value.
+    pub async fn environment(&self) -> Result<HashMap<String, String>, SystemdError> {
+        let body = (MANAGER, "Environment");
+        let value: OwnedVariant = self.call("Get", PATH, PROPERTIES, "Environment", &body).await?;
+        let lines: Vec<String> = value.try_into().unwrap_or_default();
+        Ok(lines.iter().filter_map(|line| line.split_once('=')).map(|(k, v)| (k.into(), v.into())).collect())
+    }
+
+    /// Starts `unit`, after forgetting an earlier one of that name that failed.
+    pub async fn start(&self, unit: &TransientUnit) -> Result<(), SystemdError> {
+        // Refused if there is none, which is the usual case.
+        let _ = self.call::<(), _>("ResetFailedUnit", PATH, MANAGER, &unit.name, &unit.name).await;
+        type Auxiliary = Vec<(String, Vec<(String, OwnedVariant)>)>;
+        let body = (&unit.name, "fail", unit.properties(), Auxiliary::new());
+        let _job: OwnedObjectPath =
+            self.call("StartTransientUnit", PATH, MANAGER, &unit.name, &body).await?;
+        Ok(())
+    }
+
+    /// Asks the manager to stop `name`; a unit that is not there is fine.
+    pub async fn stop(&self, name: &str) -> Result<(), SystemdError> {
+        if self.state(name).await? == UnitState::Absent {
+            return Ok(());
+        }
+        let _job: OwnedObjectPath = self.call("StopUnit", PATH, MANAGER, name, &(name, "replace")).await?;
+        Ok(())
+    }
+
+    /// Whether `name` is gone within `limit`.
+    pub async fn gone_within(&self, name: &str, limit: Duration) -> Result<bool, SystemdError> {
+        let gone = async {
+            while self.state(name).await? != UnitState::Absent {
+                let _ = self.call::<(), _>("ResetFailedUnit", PATH, MANAGER, name, &name).await;
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            Ok(true)
+        };
+        tokio::time::timeout(limit, gone).await.unwrap_or(Ok(false))
+    }
+
+    /// What `name` is doing now.
+    pub async fn state(&self, name: &str) -> Result<UnitState, SystemdError> {
+        let path: OwnedObjectPath = match self.call("GetUnit", PATH, MANAGER, name, &name).await {
+            Err(SystemdError::Refused { .. }) => return Ok(UnitState::Absent),
+            other => other?,
+        };
+        // An empty interface name means the properties of all interfaces.
+        let properties = self.call("GetAll", path.as_str(), PROPERTIES, name, &"").await;
+        match properties {
+            Err(SystemdError::Refused { .. }) => Ok(UnitState::Absent),
+            other => Ok(state_of(&other?)),
+        }
+    }
+
+    /// The `Environment=` of the service `name`: name → value.
+    pub async fn environment_of(&self, name: &str) -> Result<HashMap<String, String>, SystemdError> {
+        let path: OwnedObjectPath = self.call("GetUnit", PATH, MANAGER, name, &name).await?;
+        let body = ("org.freedesktop.systemd1.Service", "Environment");
+        let value: OwnedVariant = self.call("Get", path.as_str(), PROPERTIES, name, &body).await?;
+        let lines: Vec<String> = value.try_into().unwrap_or_default();
+        Ok(lines.iter().filter_map(|line| line.split_once('=')).map(|(k, v)| (k.into(), v.into())).collect())
+    }
+
+    /// Names of the loaded units that match the glob `pattern`.
+    pub async fn list(&self, pattern: &str) -> Result<Vec<String>, SystemdError> {
+        type Row = (
+            String,
+            String,
+            String,
+            String,
+            String,
+            String,
+            OwnedObjectPath,
+            u32,
+            String,
+            OwnedObjectPath,
+        );
+        let body = (Vec::<String>::new(), vec![pattern]);
+        let rows: Vec<Row> = self.call("ListUnitsByPatterns", PATH, MANAGER, pattern, &body).await?;
+        Ok(rows.into_iter().map(|row| row.0).collect())
+    }
+
+    async fn call<R, B>(
+        &self,
+        method: &'static str,
+        path: &str,
+        interface: &'static str,
+        what: &str,
+        body: &B,
+    ) -> Result<R, SystemdError>
+    where
+        R: DeserializeOwned + Type,
+        B: Serialize + DynamicType,
+    {
+        let refused = |source| SystemdError::Refused { call: method, what: what.to_owned(), source: Box::new(source) };
+        let mut kept = self.connection.lock().await;
+        let mut fresh = kept.is_none();
+        loop {
+            let connection = match kept.take() {
+                Some(connection) => connection,
+                None => self.connect().await?,
+            };
+            let answer = connection.call_method(Some(NAME), path, Some(interface), method, body).await;
+            if matches!(answer, Err(zbus::Error::InputOutput(_))) && !fresh {
+                fresh = true;
+                continue;
+            }
+            if !matches!(answer, Err(zbus::Error::InputOutput(_))) {
+                *kept = Some(connection);
+            }
+            return answer.and_then(|message| read(&message)).map_err(refused);
+        }
+    }
+
+    async fn connect(&self) -> Result<Connection, SystemdError> {
+        let path = self.runtime.join("systemd/private");
+        let stream = UnixStream::connect(&path).await.and_then(UnixStream::into_std);
+        let private = match stream {
+            Ok(stream) => Builder::unix_stream(stream).p2p().method_timeout(ANSWER_LIMIT).build().await,
+            Err(error) => Err(error.into()),
+        };
+        match private {
+            Ok(connection) => Ok(connection),
+            Err(private) => {
+                let bus = Builder::session().method_timeout(ANSWER_LIMIT).build().await;
+                bus.map_err(|session| SystemdError::NotThere {
+                    path,
+                    private: Box::new(private),
+                    session: Box::new(session),
+                })
+            }
+        }
+    }
+}
+
+fn read<R: DeserializeOwned + Type>(message: &Message) -> Result<R, zbus::Error> {
+    message.body().deserialize()
+}
+
+/// The state that a unit's properties tell.
+fn state_of(properties: &HashMap<String, OwnedVariant>) -> UnitState {
+    let text = |key: &str| {
+        properties.get(key).and_then(|value| <&str>::try_from(&**value).ok()).unwrap_or_default().to_owned()
+    };
+    let number = |key: &str| properties.get(key).and_then(|value| i32::try_from(&**value).ok()).unwrap_or(0);
+    let pid = properties.get("MainPID").and_then(|value| u32::try_from(&**value).ok()).unwrap_or(0);
+    match (text("ActiveState").as_str(), text("SubState").as_str()) {
+        ("active", "exited") if number("ExecMainCode") == 0 => UnitState::Running { pid },
+        ("active", "exited") | ("failed", _) => {
+            UnitState::Ended { how: ending(number("ExecMainCode"), number("ExecMainStatus")) }
+        }
+        ("active", _) => UnitState::Running { pid },
+        ("inactive", _) => UnitState::Absent,
+        _ => UnitState::Changing,
+    }
+}
+
+/// In words what `si_code` and `si_status` of a dead process say.
+fn ending(code: i32, status: i32) -> String {
+    match code {
+        1 => format!("with exit status {status}"),
+        2 | 3 => format!("by signal {status}"),
+        _ => "before it ran".to_owned(),
+    }
+}
+
+impl TransientUnit {
+    /// Properties as StartTransientUnit takes them.
+    ///
+    /// An app that crashes is no failure of lumen: every end counts as success and RemainAfterExit keeps the unit,
+    /// so that its exit status can be read and `systemctl --user --failed` stays empty.
+    fn properties(&self) -> Vec<(&'static str, Variant<'_>)> {
+        type Exec = Vec<(String, Vec<String>, bool)>;
+        let exec = |argv: &[String]| -> Exec {
+            argv.first().map(|program| (program.clone(), argv.to_vec(), false)).into_iter().collect()
+        };
+        let every_end = ((0..=255).collect::<Vec<i32>>(), (1..=31).collect::<Vec<i32>>());
+        let mut properties: Vec<(&'static str, Variant<'_>)> = vec![
+            ("Description", self.description.as_str().into()),
+            ("RemainAfterExit", true.into()),
+            ("SuccessExitStatus", every_end.into()),
+            ("TimeoutStopUSec", STOP_LIMIT_US.into()),
+            ("Slice", self.slice.into()),
+            ("Environment", self.environment.clone().into()),
+            ("UnsetEnvironment", self.unset.clone().into()),
+            ("PartOf", self.part_of.clone().into()),
+            ("After", self.after.clone().into()),
+        ];
+        if self.start.is_empty() {
+            properties.push(("Type", "oneshot".into()));
+        } else {
+            properties.push(("ExecStart", exec(&self.start).into()));
+        }
+        if !self.stop_post.is_empty() {
+            properties.push(("ExecStopPost", exec(&self.stop_post).into()));
+        }
+        properties
+    }
+}
+
+/// Microseconds between SIGTERM and SIGKILL, because `systemctl --user stop lumen.target` must end within 2 s.
+const STOP_LIMIT_US: u64 = 1_200_000;

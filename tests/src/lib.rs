@@ -1,0 +1,1 @@
+//! The harness of the system tests: starts the shipped units, drives the built binaries.

@@ -1,0 +1,3 @@
+//! The administrator's tool: status, top, allow, run
+
+fn main() {}

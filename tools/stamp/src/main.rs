@@ -1,0 +1,38 @@
+//! `lumen-stamp`: shows the stamp in full screen on a Wayland compositor, one number per frame.
+#![forbid(unsafe_code)]
+
+mod pool;
+mod window;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// Show a picture that says which picture it is: a number in blocks, scrolling text, panning noise, colour patches.
+#[derive(Debug, Parser)]
+#[command(name = "lumen-stamp", version)]
+struct Args {
+    /// The number of the first frame
+    #[arg(long, default_value_t = 0)]
+    number: u32,
+    /// Show the first frame and then nothing more
+    #[arg(long)]
+    still: bool,
+    /// At most so many frames a second; without it, as many as the compositor asks for
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    fps: Option<u32>,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    match window::show(window::Pace { first: args.number, still: args.still, most_per_second: args.fps }) {
+        Ok(end) => {
+            eprintln!("lumen-stamp: {end}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("lumen-stamp: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
