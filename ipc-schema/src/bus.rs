@@ -74,24 +74,14 @@ pub struct Source {
 impl OutputSpec {
     /// The mode asked for, if it can be streamed.
     pub fn mode(&self) -> Result<Mode, ModeError> {
-        Mode {
-            width: self.width,
-            height: self.height,
-            refresh_mhz: self.refresh_mhz,
-        }
-        .check()
+        Mode { width: self.width, height: self.height, refresh_mhz: self.refresh_mhz }.check()
     }
 }
 
 impl StreamSpec {
     /// The mode asked for, if it can be streamed.
     pub fn mode(&self) -> Result<Mode, ModeError> {
-        Mode {
-            width: self.width,
-            height: self.height,
-            refresh_mhz: self.refresh_mhz,
-        }
-        .check()
+        Mode { width: self.width, height: self.height, refresh_mhz: self.refresh_mhz }.check()
     }
 
     /// What captured needs of it.

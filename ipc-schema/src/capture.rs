@@ -62,6 +62,8 @@ pub enum ToCapture {
         /// [`BufferId::buffer`].
         buffer: u32,
     },
+    /// The session is over: release all that was made for it, without waiting for the lease.
+    Close,
 }
 
 impl LinkMessage for FromCapture {

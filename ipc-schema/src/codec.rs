@@ -41,11 +41,8 @@ pub fn encode<T: Serialize>(message: &T, buffer: &mut [u8; MAX_MESSAGE]) -> Resu
 /// Reads a message that fills `bytes` exactly. Allocates only for messages that carry text or lists, and never
 /// by a length it did not check.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
-    let (message, used) =
-        bincode::serde::decode_from_slice(bytes, layout()).map_err(|source| CodecError::Decode {
-            len: bytes.len(),
-            source,
-        })?;
+    let (message, used) = bincode::serde::decode_from_slice(bytes, layout())
+        .map_err(|source| CodecError::Decode { len: bytes.len(), source })?;
     match bytes.len() - used {
         0 => Ok(message),
         extra => Err(CodecError::Trailing { extra }),
@@ -79,10 +76,7 @@ mod tests {
             decode::<capture::ToCapture>(&buffer[..n + 1]),
             Err(CodecError::Trailing { extra: 1 })
         ));
-        assert!(matches!(
-            decode::<capture::ToCapture>(&buffer[..n - 1]),
-            Err(CodecError::Decode { .. })
-        ));
+        assert!(matches!(decode::<capture::ToCapture>(&buffer[..n - 1]), Err(CodecError::Decode { .. })));
     }
 
     /// Sabotage: reorder the fields of `ToCapture::Return`. Provenance: written by this codec at schema 1.

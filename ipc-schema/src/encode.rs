@@ -83,6 +83,8 @@ pub enum ToEncode {
     },
     /// What the client wants; the latest wins.
     Control(Control),
+    /// The session is over: release all that was made for it, without waiting for the lease.
+    Close,
 }
 
 /// What the client wants of the encoder.
@@ -104,10 +106,9 @@ impl LinkMessage for FromEncode {
 
     fn fds(&self) -> FdRule {
         match self {
-            Self::Ready { ring_bytes, .. } => FdRule {
-                count: 1,
-                kind: FdKind::SealedMemfd { bytes: *ring_bytes },
-            },
+            Self::Ready { ring_bytes, .. } => {
+                FdRule { count: 1, kind: FdKind::SealedMemfd { bytes: *ring_bytes } }
+            }
             _ => FdRule::NONE,
         }
     }

@@ -34,11 +34,7 @@ impl Failure {
 
     /// Makes a failure; over-long texts are cut.
     pub fn new(class: FailureClass, text: impl Into<String>, advice: impl Into<String>) -> Self {
-        Self {
-            class,
-            text: cut(text.into()),
-            advice: cut(advice.into()),
-        }
+        Self { class, text: cut(text.into()), advice: cut(advice.into()) }
     }
 }
 

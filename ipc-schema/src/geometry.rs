@@ -61,15 +61,10 @@ impl Mode {
     pub fn check(self) -> Result<Self, ModeError> {
         let side = |n: u32| (Self::MIN_SIDE..=Self::MAX_SIDE).contains(&n) && n.is_multiple_of(2);
         if !side(self.width) || !side(self.height) {
-            return Err(ModeError::Size {
-                width: self.width,
-                height: self.height,
-            });
+            return Err(ModeError::Size { width: self.width, height: self.height });
         }
         if !(Self::MIN_REFRESH_MHZ..=Self::MAX_REFRESH_MHZ).contains(&self.refresh_mhz) {
-            return Err(ModeError::Refresh {
-                mhz: self.refresh_mhz,
-            });
+            return Err(ModeError::Refresh { mhz: self.refresh_mhz });
         }
         Ok(self)
     }
@@ -96,9 +91,7 @@ impl FromStr for Mode {
 
     /// Reads `1280x720@59.94`; does not [`check`](Mode::check).
     fn from_str(text: &str) -> Result<Self, ModeError> {
-        let syntax = || ModeError::Syntax {
-            text: text.to_owned(),
-        };
+        let syntax = || ModeError::Syntax { text: text.to_owned() };
         let (size, rate) = text.split_once('@').ok_or_else(syntax)?;
         let (width, height) = size.split_once('x').ok_or_else(syntax)?;
         let hz: f64 = rate.parse().map_err(|_| syntax())?;
@@ -130,20 +123,9 @@ impl Rect {
     /// The smallest rectangle around both.
     pub fn union(self, other: Self) -> Self {
         let (x, y) = (self.x.min(other.x), self.y.min(other.y));
-        let right = self
-            .x
-            .saturating_add(self.width)
-            .max(other.x.saturating_add(other.width));
-        let bottom = self
-            .y
-            .saturating_add(self.height)
-            .max(other.y.saturating_add(other.height));
-        Self {
-            x,
-            y,
-            width: right - x,
-            height: bottom - y,
-        }
+        let right = self.x.saturating_add(self.width).max(other.x.saturating_add(other.width));
+        let bottom = self.y.saturating_add(self.height).max(other.y.saturating_add(other.height));
+        Self { x, y, width: right - x, height: bottom - y }
     }
 
     /// The part that lies inside a picture of `width` × `height`; `None` if nothing does.
@@ -170,12 +152,7 @@ impl Damage {
     /// All of a picture of `width` × `height` pixels.
     pub fn full(width: u32, height: u32) -> Self {
         let mut damage = Self::default();
-        damage.add(Rect {
-            x: 0,
-            y: 0,
-            width,
-            height,
-        });
+        damage.add(Rect { x: 0, y: 0, width, height });
         damage
     }
 
@@ -227,21 +204,11 @@ mod tests {
 
     #[test]
     fn modes_that_nobody_can_show_are_refused() {
-        for text in [
-            "0x0@60",
-            "1x1@60",
-            "20000x20000@60",
-            "1281x720@60",
-            "1280x720@0",
-            "1280x720@501",
-        ] {
+        for text in ["0x0@60", "1x1@60", "20000x20000@60", "1281x720@60", "1280x720@0", "1280x720@501"] {
             assert!(text.parse::<Mode>().unwrap().check().is_err(), "{text}");
         }
         for text in ["", "x@", "1280x720", "1280x720@-1", "1280x720@NaN", "ax1@60"] {
-            assert!(
-                matches!(text.parse::<Mode>(), Err(ModeError::Syntax { .. })),
-                "{text}"
-            );
+            assert!(matches!(text.parse::<Mode>(), Err(ModeError::Syntax { .. })), "{text}");
         }
     }
 

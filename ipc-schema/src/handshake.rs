@@ -56,12 +56,7 @@ pub enum HandshakeError {
 impl Hello {
     /// The greeting of `stage` in incarnation `generation`.
     pub fn new(stage: Stage, generation: Generation) -> Self {
-        Self {
-            magic: MAGIC,
-            schema: SCHEMA,
-            stage,
-            generation,
-        }
+        Self { magic: MAGIC, schema: SCHEMA, stage, generation }
     }
 
     /// Accepts the greeting if it comes from `expected` and speaks our schema.
@@ -70,16 +65,10 @@ impl Hello {
             return Err(HandshakeError::Magic { got: self.magic });
         }
         if self.schema != SCHEMA {
-            return Err(HandshakeError::Schema {
-                stage: self.stage,
-                got: self.schema,
-            });
+            return Err(HandshakeError::Schema { stage: self.stage, got: self.schema });
         }
         if self.stage != expected {
-            return Err(HandshakeError::Stage {
-                expected,
-                got: self.stage,
-            });
+            return Err(HandshakeError::Stage { expected, got: self.stage });
         }
         Ok(())
     }
@@ -99,25 +88,10 @@ mod tests {
     fn only_the_expected_stage_of_this_schema_is_accepted() {
         let hello = Hello::new(Stage::Captured, Generation(7));
         assert_eq!(hello.check(Stage::Captured), Ok(()));
-        assert!(matches!(
-            hello.check(Stage::Encoded),
-            Err(HandshakeError::Stage { .. })
-        ));
-        let foreign = Hello {
-            magic: *b"GET / HT",
-            ..hello
-        };
-        assert!(matches!(
-            foreign.check(Stage::Captured),
-            Err(HandshakeError::Magic { .. })
-        ));
-        let newer = Hello {
-            schema: SCHEMA + 1,
-            ..hello
-        };
-        assert!(matches!(
-            newer.check(Stage::Captured),
-            Err(HandshakeError::Schema { .. })
-        ));
+        assert!(matches!(hello.check(Stage::Encoded), Err(HandshakeError::Stage { .. })));
+        let foreign = Hello { magic: *b"GET / HT", ..hello };
+        assert!(matches!(foreign.check(Stage::Captured), Err(HandshakeError::Magic { .. })));
+        let newer = Hello { schema: SCHEMA + 1, ..hello };
+        assert!(matches!(newer.check(Stage::Captured), Err(HandshakeError::Schema { .. })));
     }
 }

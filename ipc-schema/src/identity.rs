@@ -21,13 +21,8 @@ pub enum Stage {
 
 impl Stage {
     /// All stages, in the order of the pipeline.
-    pub const ALL: [Self; 5] = [
-        Self::Vdisplayd,
-        Self::Captured,
-        Self::Encoded,
-        Self::Transportd,
-        Self::Inputd,
-    ];
+    pub const ALL: [Self; 5] =
+        [Self::Vdisplayd, Self::Captured, Self::Encoded, Self::Transportd, Self::Inputd];
 
     /// The service's name: its folder, its config file and the middle of its unit's name.
     pub const fn name(self) -> &'static str {
@@ -108,15 +103,11 @@ impl FromStr for SessionId {
     type Err = SessionIdError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let error = SessionIdError {
-            got: text.chars().count(),
-        };
+        let error = SessionIdError { got: text.chars().count() };
         if text.len() != 32 || !text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
             return Err(error);
         }
-        u128::from_str_radix(text, 16)
-            .map(|n| Self(n.to_be_bytes()))
-            .map_err(|_| error)
+        u128::from_str_radix(text, 16).map(|n| Self(n.to_be_bytes())).map_err(|_| error)
     }
 }
 
@@ -138,13 +129,8 @@ mod tests {
 
     #[test]
     fn other_texts_are_no_session_ids() {
-        for text in [
-            "",
-            "x",
-            "0123",
-            "+0000000000000000000000000000000",
-            "ABCDEF00112233445566778899aabbcc",
-        ] {
+        for text in ["", "x", "0123", "+0000000000000000000000000000000", "ABCDEF00112233445566778899aabbcc"]
+        {
             assert!(text.parse::<SessionId>().is_err(), "{text}");
         }
     }

@@ -34,10 +34,7 @@ pub struct FdRule {
 
 impl FdRule {
     /// No file descriptor at all.
-    pub const NONE: Self = Self {
-        count: 0,
-        kind: FdKind::SealedMemfd { bytes: 0 },
-    };
+    pub const NONE: Self = Self { count: 0, kind: FdKind::SealedMemfd { bytes: 0 } };
 }
 
 /// A message of a link.

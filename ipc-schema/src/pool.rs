@@ -45,11 +45,7 @@ pub struct LayoutError {
 impl Layout {
     /// Bytes that a buffer of this layout has.
     pub fn bytes(&self) -> Result<u64, LayoutError> {
-        let error = LayoutError {
-            width: self.width,
-            height: self.height,
-            stride: self.stride,
-        };
+        let error = LayoutError { width: self.width, height: self.height, stride: self.stride };
         let bytes = u64::from(self.stride) * u64::from(self.height);
         let rows_fit = u64::from(self.stride) >= u64::from(self.width) * 4;
         if self.width == 0 || self.height == 0 || !rows_fit || bytes > MAX_BUFFER_BYTES {
@@ -75,10 +71,7 @@ impl PoolDescription {
     pub fn fds(&self) -> FdRule {
         let needed = self.layout.bytes().unwrap_or(u64::MAX);
         let bytes = self.buffers.iter().copied().fold(needed, u64::max);
-        FdRule {
-            count: self.buffers.len(),
-            kind: FdKind::SealedMemfd { bytes },
-        }
+        FdRule { count: self.buffers.len(), kind: FdKind::SealedMemfd { bytes } }
     }
 }
 

@@ -20,8 +20,9 @@ inside systemctl --quiet mask apt-daily.timer apt-daily-upgrade.timer dpkg-db-ba
     systemd-firstboot.service dev-hugepages.mount 2>/dev/null || true
 install -d "$root/etc/systemd/system.conf.d" "$root/etc/systemd/journald.conf.d"
 printf '[Manager]\nDefaultTimeoutStopSec=10s\n' >"$root/etc/systemd/system.conf.d/lab.conf"
-# A journal in memory, and one that keeps a whole test: its limit of lines a second would drop what explains a failure.
-printf '[Journal]\nStorage=volatile\nRateLimitBurst=0\n' >"$root/etc/systemd/journald.conf.d/lab.conf"
+# A journal on "disk" (which is in memory here): only such a one is split by user, so that `journalctl --user` shows a
+# failing test its units' words; and one that keeps a whole test, because the limit of lines a second would drop them.
+printf '[Journal]\nStorage=persistent\nRateLimitBurst=0\n' >"$root/etc/systemd/journald.conf.d/lab.conf"
 
 # No mirror is named in the image: the place it came from is this machine's business alone.
 rm -rf "$root"/etc/apt/sources.list "$root"/etc/apt/sources.list.d/*

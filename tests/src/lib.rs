@@ -1,1 +1,14 @@
-//! The harness of the system tests: starts the shipped units, drives the built binaries.
+//! The harness of the system tests.
+//!
+//! A [`Constellation`] is the release binaries under the shipped unit files, started by `lumenctl run` as an
+//! ordinary user; [`probe`] is the client that records what it saw; [`proxy`] is a bad network between the two.
+//! The tests themselves are in `tests/system/`, one behaviour a file. They need root, since `lumenctl run` does.
+#![forbid(unsafe_code)]
+
+pub mod constellation;
+pub mod lab;
+pub mod probe;
+pub mod proxy;
+
+pub use constellation::Constellation;
+pub use probe::Probe;

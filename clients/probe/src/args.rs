@@ -11,7 +11,7 @@ use lumen_core::trust::Fingerprint;
 /// trusted; 5 the host does not allow this client; 6 the host refused the launch; 7 the session broke off; 8 a local file
 /// could not be read or written.
 #[derive(Debug, Parser)]
-#[command(name = "lumen-probe", version, args_conflicts_with_subcommands = true)]
+#[command(name = "lumen-probe", version)]
 pub struct Args {
     #[command(subcommand)]
     pub command: Option<Command>,
@@ -33,7 +33,7 @@ pub enum Command {
 #[derive(Debug, clap::Args)]
 pub struct StreamArgs {
     /// The host's control address, IP and UDP port
-    #[arg(long, default_value = "127.0.0.1:47900", value_name = "IP:PORT")]
+    #[arg(long, default_value = "127.0.0.1:47777", value_name = "IP:PORT")]
     pub host: SocketAddr,
     /// Accept only the host with this SHA-256 fingerprint; without it, the first one seen at the address is remembered
     #[arg(long, value_name = "SHA256")]
@@ -48,8 +48,8 @@ pub struct StreamArgs {
     #[arg(long, default_value = "10M", value_name = "BITS")]
     pub bitrate: Bitrate,
     /// Parity datagrams per hundred data datagrams
-    #[arg(long, default_value_t = 20, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=255))]
-    pub parity: u8,
+    #[arg(long, default_value_t = 20, value_name = "PERCENT", value_parser = clap::value_parser!(u16).range(0..=200))]
+    pub parity: u16,
     /// The app to run on the host's desktop; without it, the host's own choice
     #[arg(long, value_name = "NAME")]
     pub app: Option<String>,

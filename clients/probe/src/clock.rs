@@ -1,6 +1,6 @@
 //! This machine's monotonic clock, as lumen-core wants it.
 
-use lumen_core::time::Timestamp;
+use lumen_core::Timestamp;
 use rustix::time::{ClockId, clock_gettime};
 
 /// `CLOCK_MONOTONIC`, set ahead by a constant so that tests can show that no figure depends on it.

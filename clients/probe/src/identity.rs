@@ -72,8 +72,10 @@ impl Identity {
     }
 
     fn parse(pem: &[u8], path: &Path) -> Result<Self, IdentityError> {
-        let malformed =
-            |error: rustls::pki_types::pem::Error| IdentityError::Malformed { path: path.into(), what: error.to_string() };
+        let malformed = |error: rustls::pki_types::pem::Error| IdentityError::Malformed {
+            path: path.into(),
+            what: error.to_string(),
+        };
         Ok(Self {
             certificate: CertificateDer::from_pem_slice(pem).map_err(malformed)?,
             key: PrivateKeyDer::from_pem_slice(pem).map_err(malformed)?,
@@ -85,10 +87,20 @@ impl Identity {
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
         let certificate = CertificateParams::new(vec!["lumen-client".into()])?.self_signed(&key)?;
         let pem = certificate.pem() + &key.serialize_pem();
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed("make the directory of"))?;
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(directory)
+            .map_err(failed("make the directory of"))?;
         // Written whole under another name and then linked: two probes started at once end with one identity.
         let draft = path.with_extension(format!("{}.new", std::process::id()));
-        let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft).map_err(failed("write"))?;
+        let mut file = fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&draft)
+            .map_err(failed("write"))?;
         file.write_all(pem.as_bytes()).and_then(|()| file.sync_all()).map_err(failed("write"))?;
         let linked = fs::hard_link(&draft, path);
         fs::remove_file(&draft).map_err(failed("tidy up beside"))?;

@@ -16,7 +16,7 @@ pub struct Verdict {
     /// Why there is no number.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unreadable: Option<String>,
-    /// PSNR of the scrolling text's luma in decibels; `None` where it is exact or there is no number.
+    /// PSNR of the scrolling text's luma in decibels, at most 99; `None` where there is no number.
     pub text_psnr_db: Option<f64>,
     /// PSNR of the luma of the text that never changes.
     pub still_psnr_db: Option<f64>,
@@ -47,11 +47,11 @@ pub struct StampSummary {
     pub false_repeats: u64,
     /// Numbers between the first and the last that no picture showed.
     pub skipped: u64,
-    /// Lowest PSNR of the text from the 10th picture on, in decibels; `None` before it.
+    /// Lowest PSNR of the text from the 10th picture on, in decibels; `None` before it. Counted from the first number.
     pub text_psnr_min_db: Option<f64>,
     /// Mean PSNR of the text from the 10th picture on.
     pub text_psnr_mean_db: Option<f64>,
-    /// PSNR of the text in the very first picture.
+    /// PSNR of the text in the first picture with a number.
     pub text_psnr_first_db: Option<f64>,
     /// Largest error of a colour patch from the 10th picture on, in levels.
     pub patch_error_max: f64,
@@ -82,11 +82,12 @@ impl Default for Judge {
 impl Judge {
     /// Judges the next picture. `repeat` is what the host said of it.
     pub fn judge(&mut self, picture: &Picture<'_>, repeat: bool) -> Verdict {
-        self.pictures += 1;
         let verdict = match self.look(picture) {
             Ok(verdict) => verdict,
             Err(error) => Verdict { unreadable: Some(error.to_string()), ..Verdict::default() },
         };
+        // An empty desktop, before the program has drawn, is no picture of the stamp yet.
+        self.pictures += u64::from(self.pictures > 0 || verdict.stamp.is_some());
         self.follow(&verdict, repeat);
         self.weigh(&verdict);
         verdict

@@ -58,7 +58,9 @@ impl KnownHosts {
         let text = match fs::read_to_string(&self.path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(source) => return Err(KnownHostsError::File { act: "read", path: self.path.clone(), source }),
+            Err(source) => {
+                return Err(KnownHostsError::File { act: "read", path: self.path.clone(), source });
+            }
         };
         let mut found = None;
         for (line, text) in (1..).zip(text.lines()) {

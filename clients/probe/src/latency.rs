@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
-use lumen_core::{block::ReceivedFrame, time::Timestamp};
+use lumen_core::{ReceivedFrame, Timestamp};
 use serde::Serialize;
 
 /// The moments of one decoded frame; those of the host are already on this client's clock.
@@ -83,7 +83,10 @@ struct Way(Histogram<u64>);
 impl Way {
     /// Up to a minute, three digits.
     fn new() -> Self {
-        Self(Histogram::new_with_max(60_000_000_000, 3).expect("three digits below a minute are a valid range"))
+        Self(
+            Histogram::new_with_max(60_000_000_000, 3)
+                .expect("three digits below a minute are a valid range"),
+        )
     }
 
     fn add(&mut self, from: u64, to: u64) {
@@ -135,7 +138,8 @@ impl Latency {
         self.received_to_decoded.add(m.received_ns, m.decoded_ns);
         self.total.add(m.dequeued_ns, m.decoded_ns);
         self.encode.add(m.encode_begin_ns, m.encode_end_ns);
-        self.added.add(m.encode_end_ns.saturating_sub(m.encode_begin_ns), m.sent_ns.saturating_sub(m.dequeued_ns));
+        self.added
+            .add(m.encode_end_ns.saturating_sub(m.encode_begin_ns), m.sent_ns.saturating_sub(m.dequeued_ns));
     }
 
     /// What all frames took.

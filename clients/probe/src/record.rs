@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use lumen_core::{block::ReceivedFrame, time::Timestamp};
+use lumen_core::{ReceivedFrame, Timestamp};
 use muxide::api::{Muxer, MuxerBuilder, MuxerError, VideoCodec};
 
 use crate::{args::Outputs, picture::Picture};
@@ -158,7 +158,9 @@ impl Recording {
             Some(Mp4::Waiting(output)) => Some(begin_mp4(output, frame, picture)?),
             running => running,
         };
-        let Some(Mp4::Running { path, muxer, first, last_ns }) = &mut self.mp4 else { return Ok(()) };
+        let Some(Mp4::Running { path, muxer, first, last_ns }) = &mut self.mp4 else {
+            return Ok(());
+        };
         // A repeat shows an old picture anew: its time is that of its encoding.
         let timeline = &frame.timeline;
         let shown = if frame.repeat { timeline.encode_begin } else { timeline.dequeued };

@@ -42,7 +42,7 @@ pub(crate) struct IncomingBlock {
 }
 
 /// Why a block with enough shards gave no frame: the peer sealed nonsense.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 pub(crate) enum BlockError {
     #[error(transparent)]
     Fec(#[from] FecError),
@@ -119,7 +119,11 @@ impl IncomingBlock {
     }
 
     /// The frame, its missing shards recovered.
-    pub(crate) fn complete(mut self, decoder: &mut BlockDecoder, now: Timestamp) -> Result<ReceivedFrame, BlockError> {
+    pub(crate) fn complete(
+        mut self,
+        decoder: &mut BlockDecoder,
+        now: Timestamp,
+    ) -> Result<ReceivedFrame, BlockError> {
         let recovered = usize::from(self.shape.data) - self.data_count;
         if recovered > 0 {
             self.recover(decoder)?;

@@ -84,3 +84,69 @@ fn estimate(sample: &Sample) -> Option<Estimate> {
         rtt: Duration::from_nanos(u64::try_from(rtt).ok()?),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn at(ns: i64) -> Timestamp {
+        Timestamp::from_ns(ns as u64)
+    }
+
+    #[test]
+    fn nothing_is_known_without_a_sample() {
+        assert_eq!(ClockEstimator::new().to_local(at(5)), None);
+    }
+
+    #[test]
+    fn an_impossible_sample_is_ignored() {
+        let mut clock = ClockEstimator::new();
+        clock.add(Sample { sent: at(10), remote_received: at(5), remote_sent: at(5), received: at(9) });
+        clock.add(Sample { sent: at(10), remote_received: at(5), remote_sent: at(4), received: at(12) });
+        clock.add(Sample { sent: at(10), remote_received: at(5), remote_sent: at(50), received: at(12) });
+        assert_eq!(clock.estimate(), None);
+    }
+
+    #[test]
+    fn an_old_sample_is_forgotten_because_clocks_drift() {
+        let mut clock = ClockEstimator::new();
+        let sample = |offset: i64, half: i64| Sample {
+            sent: at(1000),
+            remote_received: at(1000 + offset + half),
+            remote_sent: at(1000 + offset + half),
+            received: at(1000 + 2 * half),
+        };
+        clock.add(sample(0, 1));
+        for _ in 0..WINDOW {
+            clock.add(sample(700, 50));
+        }
+        assert_eq!(clock.estimate().map(|estimate| estimate.offset_ns), Some(700));
+    }
+
+    proptest! {
+        // Sabotage: believe the mean instead of the sample with the least round trip, or lose the offset's sign.
+        #[test]
+        fn the_error_is_at_most_half_the_least_round_trip(
+            offset in -5_000_000_000i64..5_000_000_000,
+            delays in prop::collection::vec((0i64..50_000_000, 0i64..50_000_000, 0i64..1_000_000), 1..WINDOW),
+        ) {
+            let mut clock = ClockEstimator::new();
+            let mut sent = 10_000_000_000;
+            for (there, back, thought) in &delays {
+                let remote_received = sent + there + offset;
+                clock.add(Sample {
+                    sent: at(sent), remote_received: at(remote_received), remote_sent: at(remote_received + thought),
+                    received: at(sent + there + thought + back),
+                });
+                sent += 500_000_000;
+            }
+            let least = delays.iter().map(|(there, back, _)| there + back).min().unwrap();
+            let estimate = clock.estimate().unwrap();
+            prop_assert_eq!(estimate.rtt, Duration::from_nanos(least as u64));
+            prop_assert!((estimate.offset_ns - offset).abs() <= least / 2 + 1);
+            let local = clock.to_local(at(sent + offset)).unwrap();
+            prop_assert!((local.as_ns() as i64 - sent).abs() <= least / 2 + 1);
+        }
+    }
+}

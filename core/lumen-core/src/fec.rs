@@ -8,7 +8,7 @@ use crate::wire::BlockShape;
 use reed_solomon_simd::{Error, ReedSolomonDecoder, ReedSolomonEncoder};
 
 /// Why parity was not computed or a block not recovered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 pub enum FecError {
     /// The counts or lengths do not fit the shape, or too few shards are there.
     #[error("Reed-Solomon refused the block: {0}")]
@@ -124,5 +124,53 @@ impl BlockDecoder {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn parity_is_rounded_up() {
+        assert_eq!([0, 1, 20, 100].map(|percent| parity_count(1, percent)), [0, 1, 1, 1]);
+        assert_eq!([0, 1, 20, 50, 150].map(|percent| parity_count(15, percent)), [0, 1, 3, 8, 23]);
+    }
+
+    proptest! {
+        // Sabotage: leave the field's limit or the index's out of `parity_count`.
+        #[test]
+        fn a_block_with_its_parity_always_fits_the_field(data in 1u16..18_398, percent in 0u16..=200) {
+            let parity = parity_count(data, percent);
+            let shape = BlockShape { data, parity, shard_len: 456 };
+            prop_assert!(shape.is_valid());
+            prop_assert!(data == 1 || parity == 0 || ReedSolomonEncoder::supports(data.into(), parity.into()));
+        }
+
+        // What a stranger's packetiser may say must never reach an assertion of the codec.
+        #[test]
+        fn each_valid_shape_is_one_that_the_codec_takes(data: u16, parity: u16, shard_len: u16) {
+            let shape = BlockShape { data, parity, shard_len };
+            if shape.is_valid() && data > 1 && parity > 0 {
+                prop_assert!(ReedSolomonDecoder::supports(data.into(), parity.into()));
+            }
+        }
+    }
+
+    #[test]
+    fn too_few_shards_are_an_error() {
+        let shape = BlockShape { data: 3, parity: 2, shard_len: 64 };
+        let (mut block, parity) = ([0; 192], [0; 64]);
+        let refused = BlockDecoder::default().decode(
+            &shape,
+            &mut block,
+            |index| index == 0,
+            [(0, &parity[..])].into_iter(),
+        );
+        assert!(matches!(refused, Err(FecError::Refused(Error::NotEnoughShards { .. }))));
+        let one = BlockShape { data: 1, ..shape };
+        let refused = BlockDecoder::default().decode(&one, &mut block[..64], |_| false, std::iter::empty());
+        assert_eq!(refused, Err(FecError::Empty));
     }
 }

@@ -35,7 +35,7 @@
 //! while let Some(output) = reassembler.poll_output() { match output {
 //!     Output::Frame(frame)            => { decode(frame.unit(), frame.decodable); reassembler.recycle(frame) }
 //!     Output::Lost { first, count }   => …,
-//!     Output::NeedIdr { after_frame } => session.request_idr(after_frame, now),
+//!     Output::NeedIdr { after_frame } => session.request_idr(after_frame),
 //! } }
 //! ```
 //! The client opens the host's path with `sealer.seal_hello(now, &mut counter) -> [u8; HELLO_LEN]`, again each second. The
@@ -43,9 +43,8 @@
 //!
 //! # Control (the first bidirectional QUIC stream the client opens)
 //! `ClientSession::new(ClientConfig { name, launch }, now)` / `HostSession::new(name, now)`; both have `handle_bytes(&[u8], now)`,
-//! `handle_timeout(now)`, `poll_timeout() -> Option<Timestamp>` and
-//! `poll_output() -> Option<session::Output<Event>>` with `Send(Vec<u8>)`, `Event(ClientEvent | HostEvent)`, `Close(CloseReason)`.
-//! Client: `request_idr`, `set_bitrate`, `ping`, `stats`, `input`, `stop`. Host: `launched(Launched, now)`, `refuse(Refused, now)`, `bye(reason)`.
+//! `handle_timeout(now)`, `poll_timeout() -> Option<Timestamp>` and `poll_output() -> Option<session::Output<Event>>` with `Send(Vec<u8>)`, `Event(ClientEvent | HostEvent)`, `Close(CloseReason)`.
+//! Client: `connection_lost(now)` → event `Dial` → `connected(now)`; `request_idr`, `set_bitrate`, `ping`, `stats`, `input`, `stop`. Host: `launched(Launched)`, `refuse(Refused)`, `bye(reason)`.
 //! `control::Message` is the wire form (`encode`, `control::Decoder`).
 //!
 //! # Keys and identities
@@ -61,3 +60,31 @@
 //! `.to_local(remote) -> Option<Timestamp>`.
 
 #![forbid(unsafe_code)]
+
+pub mod clock;
+pub mod control;
+pub mod fec;
+pub mod pacer;
+pub mod packetiser;
+pub mod reassembler;
+pub mod replay;
+pub mod seal;
+pub mod session;
+pub mod trust;
+pub mod wire;
+
+mod batch;
+mod block;
+mod time;
+
+pub use batch::{Burst, DatagramBatch};
+pub use block::ReceivedFrame;
+pub use clock::{ClockEstimator, Estimate, Sample};
+pub use pacer::{Pace, Pacer, PacerConfig};
+pub use packetiser::{FrameMeta, Packetiser, PacketiserConfig};
+pub use reassembler::{Output, Reassembler, ReassemblerConfig};
+pub use seal::{ChannelSecret, Direction, OpenError, Opened, Opener, Sealer, SequenceCounter};
+pub use session::{ClientConfig, ClientEvent, ClientSession, CloseReason, HostEvent, HostSession};
+pub use time::Timestamp;
+pub use trust::Fingerprint;
+pub use wire::{ChannelId, DEFAULT_DATAGRAM_LEN, HELLO_LEN, Timeline};

@@ -48,7 +48,7 @@ impl Pacer {
 
     /// Changes the rate from now on.
     pub fn set_rate(&mut self, rate_bps: u64, now: Timestamp) {
-        self.fill(now);
+        self.fill(now, self.level);
         self.config.rate_bps = rate_bps;
     }
 
@@ -63,9 +63,9 @@ impl Pacer {
         if self.config.rate_bps == 0 {
             return Pace::Send(most);
         }
-        self.fill(now);
         let price = bits(segment_len);
         let capacity = self.capacity().max(price);
+        self.fill(now, price);
         let affordable = usize::try_from(self.level / price).unwrap_or(usize::MAX);
         // A burst is worth its syscall only when it is full, the batch's last, or all the bucket ever holds.
         let worth = most.min(usize::try_from(capacity / price).unwrap_or(usize::MAX));
@@ -83,15 +83,83 @@ impl Pacer {
         bits(self.config.burst_bytes)
     }
 
-    fn fill(&mut self, now: Timestamp) {
+    /// Fills the bucket, to the burst or to `least`, so that a bucket smaller than a datagram can still pay for one.
+    fn fill(&mut self, now: Timestamp, least: u128) {
         let elapsed = now.since(self.filled).as_nanos();
         self.filled = self.filled.max(now);
-        // One datagram's worth beyond the burst, so that a bucket smaller than a datagram can still pay for one.
-        let capacity = self.capacity().max(bits(MAX_SEND_BYTES));
-        self.level = (self.level + elapsed * u128::from(self.config.rate_bps)).min(capacity);
+        let full = self.capacity().max(least);
+        self.level = (self.level + elapsed * u128::from(self.config.rate_bps)).min(full);
     }
 }
 
 fn bits(bytes: usize) -> u128 {
     bytes as u128 * 8 * SCALE
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn pacer(rate_bps: u64, burst_bytes: usize) -> Pacer {
+        Pacer::new(PacerConfig { rate_bps, burst_bytes, max_segments: 46 }, Timestamp::from_ns(0))
+    }
+
+    #[test]
+    fn without_a_rate_all_leaves_in_full_sends() {
+        let mut pacer = pacer(0, 0);
+        assert_eq!(pacer.poll(100, 1400, Timestamp::from_ns(0)), Pace::Send(46));
+        assert_eq!(pacer.poll(8, 1400, Timestamp::from_ns(0)), Pace::Send(8));
+        assert_eq!(pacer.poll(100, 8952, Timestamp::from_ns(0)), Pace::Send(7));
+        assert_eq!(pacer.poll(0, 1400, Timestamp::from_ns(0)), Pace::Idle);
+    }
+
+    #[test]
+    fn a_burst_leaves_at_once_and_the_rest_at_the_rate() {
+        // 14,000 bytes are ten datagrams, and 11.2 Mbit/s is one datagram a millisecond.
+        let mut pacer = pacer(11_200_000, 14_000);
+        assert_eq!(pacer.poll(25, 1400, Timestamp::from_ns(0)), Pace::Send(10));
+        assert_eq!(pacer.poll(15, 1400, Timestamp::from_ns(0)), Pace::Wait(Timestamp::from_ns(10_000_000)));
+        assert_eq!(pacer.poll(15, 1400, Timestamp::from_ns(10_000_000)), Pace::Send(10));
+        assert_eq!(
+            pacer.poll(5, 1400, Timestamp::from_ns(10_000_000)),
+            Pace::Wait(Timestamp::from_ns(15_000_000))
+        );
+        assert_eq!(pacer.poll(5, 1400, Timestamp::from_ns(15_000_000)), Pace::Send(5));
+    }
+
+    #[test]
+    fn a_bucket_smaller_than_a_datagram_still_sends() {
+        let mut pacer = pacer(11_200_000, 10);
+        assert!(matches!(pacer.poll(2, 1400, Timestamp::from_ns(0)), Pace::Wait(_)));
+        assert_eq!(pacer.poll(2, 1400, Timestamp::from_ns(1_000_000)), Pace::Send(1));
+    }
+
+    proptest! {
+        // Sabotage: fill beyond the burst, take too little for a send, or wait a nanosecond too long each time.
+        #[test]
+        fn it_keeps_its_rate_and_uses_it(
+            rate in 1_000_000u64..10_000_000_000, burst in 0usize..200_000, len in 512usize..8952, pending in 1usize..4000,
+        ) {
+            let (mut pacer, mut now, mut left, mut sent) = (pacer(rate, burst), Timestamp::from_ns(0), pending, 0usize);
+            loop {
+                match pacer.poll(left, len, now) {
+                    Pace::Send(count) => {
+                        left -= count;
+                        sent += count * len;
+                        let allowed = burst.max(len) as f64 + rate as f64 * now.as_ns() as f64 / 8e9;
+                        prop_assert!(sent as f64 <= allowed + 1.0, "{sent} of {allowed} bytes at {now:?}");
+                    }
+                    Pace::Wait(until) => {
+                        prop_assert!(until > now);
+                        now = until;
+                    }
+                    Pace::Idle => break,
+                }
+            }
+            let due = (sent as f64 - burst as f64).max(0.0) * 8e9 / rate as f64;
+            // Each wait may round up by a nanosecond, and there is at most one for each datagram.
+            prop_assert!(now.as_ns() as f64 <= due + pending as f64 + 1.0, "{now:?} instead of {due}");
+        }
+    }
 }

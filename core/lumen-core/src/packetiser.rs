@@ -1,19 +1,12 @@
-//! Access units into batches of datagrams of one length, laid out for GSO; sealed burst by burst as they leave.
-//!
-//! ```text
-//! packetise: unit ──► [.. head data ..][.. head data ..][.. head parity ..]   one buffer, segments of equal length
-//! seal_next:          └─ sealed, sent ─┘└──────── still clear, waiting for the pacer ────────┘
-//! ```
-//! **Invariant**: no clear byte leaves: the only way to the bytes of a batch is [`DatagramBatch::seal_next`].
+//! Access units into blocks: how many shards, how long, and their parity.
+
+pub use crate::batch::{Burst, DatagramBatch};
 
 use crate::fec::{BlockEncoder, FecError, parity_count};
-use crate::seal::{SealError, Sealer, SequenceCounter};
-use crate::time::Timestamp;
 use crate::wire::{
-    BLOCK_HEAD_LEN, BlockHead, BlockShape, DEFAULT_DATAGRAM_LEN, FrameFlags, HEADER_LEN, Kind,
-    MAX_DATAGRAM_LEN, MAX_UNIT_LEN, MIN_DATAGRAM_LEN, OVERHEAD, SHARD_HEAD_LEN, ShardHead, TAG_LEN, Timeline,
+    BLOCK_HEAD_LEN, BlockHead, BlockShape, DEFAULT_DATAGRAM_LEN, MAX_DATAGRAM_LEN, MAX_UNIT_LEN,
+    MIN_DATAGRAM_LEN, OVERHEAD, Timeline,
 };
-use zerocopy::{FromBytes, IntoBytes};
 
 /// Because more than twice the data would be better spent on a lower bitrate.
 pub const MAX_PARITY_PERCENT: u16 = 200;
@@ -52,7 +45,7 @@ pub enum ConfigError {
 }
 
 /// Why a unit was not cut.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 pub enum PacketiseError {
     /// Empty, or longer than [`MAX_UNIT_LEN`].
     #[error("an access unit of {got} bytes: must be 1 to {MAX_UNIT_LEN}")]
@@ -164,165 +157,47 @@ fn check_parity(percent: u16) -> Result<(), ConfigError> {
     Ok(())
 }
 
-/// The datagrams of one frame in one buffer, all of [`segment_len`](Self::segment_len) bytes. Reuse it.
-#[derive(Default)]
-pub struct DatagramBatch {
-    /// Only its first `segments × segment_len` bytes are this frame's.
-    buffer: Vec<u8>,
-    segment_len: usize,
-    segments: usize,
-    /// Segments sealed and handed out.
-    done: usize,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
 
-impl std::fmt::Debug for DatagramBatch {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("DatagramBatch")
-            .field("segment_len", &self.segment_len)
-            .field("segments", &self.segments)
-            .field("done", &self.done)
-            .finish_non_exhaustive()
-    }
-}
-
-/// Sealed datagrams side by side, ready for one GSO send.
-#[derive(Clone, Copy, Debug)]
-pub struct Burst<'a> {
-    /// `count × segment_len` bytes.
-    pub bytes: &'a [u8],
-    /// Bytes of each datagram.
-    pub segment_len: usize,
-    /// How many.
-    pub count: usize,
-}
-
-impl<'a> Burst<'a> {
-    /// The datagrams one by one, for senders without GSO.
-    pub fn datagrams(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
-        self.bytes.chunks_exact(self.segment_len.max(1))
-    }
-}
-
-impl DatagramBatch {
-    /// An empty batch.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Datagrams not yet handed out.
-    pub fn remaining(&self) -> usize {
-        self.segments - self.done
-    }
-
-    /// Whether all were handed out.
-    pub fn is_empty(&self) -> bool {
-        self.remaining() == 0
-    }
-
-    /// Bytes of each datagram.
-    pub fn segment_len(&self) -> usize {
-        self.segment_len
-    }
-
-    /// Forgets what was not handed out.
-    pub fn clear(&mut self) {
-        (self.segments, self.done) = (0, 0);
-    }
-
-    /// Seals the next `max` datagrams at most, says in each that it leaves at `sent`, and hands them out. `None` if the batch is
-    /// empty or `max` is 0. The counter is moved on before anything is sealed.
-    ///
-    /// # Errors
-    /// [`SealError::Exhausted`] if the counter has no numbers left.
-    pub fn seal_next(
-        &mut self,
-        max: usize,
-        sent: Timestamp,
-        sealer: &mut Sealer,
-        counter: &mut impl SequenceCounter,
-    ) -> Result<Option<Burst<'_>>, SealError> {
-        let count = self.remaining().min(max);
-        let start = self.done * self.segment_len;
-        let Some(bytes) = self.buffer.get_mut(start..start + count * self.segment_len) else {
-            return Ok(None);
+    #[test]
+    fn numbers_out_of_range_are_refused() {
+        let config = |datagram_len, parity_percent| {
+            Packetiser::new(PacketiserConfig { datagram_len, parity_percent }).err()
         };
-        if bytes.is_empty() {
-            return Ok(None);
-        }
-        let first = counter.reserve(count as u64).ok_or(SealError::Exhausted)?;
-        for (datagram, sequence) in bytes.chunks_exact_mut(self.segment_len).zip(first..) {
-            if let Some((_, body)) = datagram.split_at_mut_checked(HEADER_LEN)
-                && let Ok((head, _)) = ShardHead::mut_from_prefix(body)
-            {
-                head.set_sent(sent);
-            }
-            sealer.seal(Kind::Video, sequence, datagram)?;
-        }
-        self.done += count;
-        Ok(Some(Burst { bytes, segment_len: self.segment_len, count }))
+        assert_eq!(config(511, 0), Some(ConfigError::DatagramLen { got: 511 }));
+        assert_eq!(config(8953, 0), Some(ConfigError::DatagramLen { got: 8953 }));
+        assert_eq!(config(512, 201), Some(ConfigError::Parity { got: 201 }));
+        assert_eq!((config(512, 200), config(8952, 0)), (None, None));
     }
 
-    /// Makes room and writes the head of each shard.
-    fn begin(&mut self, shape: &BlockShape, meta: &FrameMeta) {
-        self.segment_len = OVERHEAD + usize::from(shape.shard_len);
-        self.segments = shape.shards();
-        self.done = 0;
-        let need = self.segments * self.segment_len;
-        if self.buffer.len() < need {
-            self.buffer.resize(need, 0);
+    #[test]
+    fn a_unit_of_no_or_too_many_bytes_is_refused() {
+        let mut packetiser = Packetiser::new(PacketiserConfig::default()).unwrap();
+        let mut batch = DatagramBatch::new();
+        for len in [0, MAX_UNIT_LEN + 1] {
+            let refused = packetiser.packetise(&vec![0; len], &FrameMeta::default(), &mut batch);
+            assert_eq!(refused, Err(PacketiseError::UnitLen { got: len }));
         }
-        let flags = FrameFlags { idr: meta.idr, repeat: meta.repeat };
-        for (datagram, shard) in self.buffer.chunks_exact_mut(self.segment_len).zip(0..shape.shards() as u16) {
-            let head = ShardHead::new(meta.number, flags, shape, shard, Timestamp::default());
-            if let Some(place) = datagram.get_mut(HEADER_LEN..HEADER_LEN + SHARD_HEAD_LEN) {
-                place.copy_from_slice(head.as_bytes());
-            }
-        }
+        packetiser.packetise(&[1], &FrameMeta::default(), &mut batch).unwrap();
+        let refused = packetiser.packetise(&[1], &FrameMeta::default(), &mut batch);
+        assert_eq!(refused, Err(PacketiseError::BatchInUse { waiting: 2 }));
     }
 
-    /// Cuts head and unit into the data shards and fills up with zeroes.
-    fn write_data(&mut self, head: &BlockHead, unit: &[u8], shape: &BlockShape) {
-        let mut head = head.as_bytes();
-        let mut unit = unit;
-        for datagram in self.buffer.chunks_exact_mut(self.segment_len).take(shape.data.into()) {
-            let mut space = shard_mut(datagram);
-            space = put_some(space, &mut head);
-            space = put_some(space, &mut unit);
-            space.fill(0);
+    proptest! {
+        // Sabotage: round the shard's length up without counting the shards again.
+        #[test]
+        fn each_shape_is_valid_and_none_of_its_shards_is_idle(
+            datagram_len in MIN_DATAGRAM_LEN..=MAX_DATAGRAM_LEN, parity_percent in 0u16..=200, unit_len in 1..=MAX_UNIT_LEN,
+        ) {
+            let packetiser = Packetiser::new(PacketiserConfig { datagram_len, parity_percent }).unwrap();
+            let shape = packetiser.shape(unit_len);
+            prop_assert!(shape.is_valid(), "{shape:?}");
+            let (data, len) = (usize::from(shape.data), usize::from(shape.shard_len));
+            prop_assert!(OVERHEAD + len <= datagram_len);
+            prop_assert!((data - 1) * len < BLOCK_HEAD_LEN + unit_len && BLOCK_HEAD_LEN + unit_len <= data * len);
         }
     }
-
-    fn write_parity(&mut self, encoder: &mut BlockEncoder, shape: &BlockShape) -> Result<(), FecError> {
-        if shape.parity == 0 {
-            return Ok(());
-        }
-        let Some((data, parity)) = self.buffer.split_at_mut_checked(self.segment_len * usize::from(shape.data)) else {
-            return Ok(());
-        };
-        let mut parity = parity.chunks_exact_mut(self.segment_len);
-        encoder.encode(shape, data.chunks_exact(self.segment_len).map(shard), |_, bytes| {
-            if let Some(datagram) = parity.next() {
-                shard_mut(datagram).copy_from_slice(bytes);
-            }
-        })
-    }
-}
-
-/// The shard of a clear datagram.
-fn shard(datagram: &[u8]) -> &[u8] {
-    datagram.get(HEADER_LEN + SHARD_HEAD_LEN..datagram.len().saturating_sub(TAG_LEN)).unwrap_or_default()
-}
-
-fn shard_mut(datagram: &mut [u8]) -> &mut [u8] {
-    let end = datagram.len().saturating_sub(TAG_LEN);
-    datagram.get_mut(HEADER_LEN + SHARD_HEAD_LEN..end).unwrap_or_default()
-}
-
-/// Moves as much of `from` into `space` as fits, and returns the space left.
-fn put_some<'a>(space: &'a mut [u8], from: &mut &[u8]) -> &'a mut [u8] {
-    let (now, later) = from.split_at(from.len().min(space.len()));
-    let (place, left) = space.split_at_mut(now.len());
-    place.copy_from_slice(now);
-    *from = later;
-    left
 }

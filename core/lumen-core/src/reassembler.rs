@@ -268,8 +268,12 @@ impl Reassembler {
     }
 
     fn complete(&mut self, index: usize, now: Timestamp) {
-        let Some(slot) = self.slots.get_mut(index) else { return };
-        let Slot::Gathering(block) = std::mem::replace(slot, Slot::GivenUp) else { return };
+        let Some(slot) = self.slots.get_mut(index) else {
+            return;
+        };
+        let Slot::Gathering(block) = std::mem::replace(slot, Slot::GivenUp) else {
+            return;
+        };
         self.held -= IncomingBlock::cost(block.shape());
         match block.complete(&mut self.decoder, now) {
             Ok(frame) => {
@@ -293,7 +297,9 @@ impl Reassembler {
     }
 
     fn give_up_front(&mut self) {
-        let Some(slot @ (Slot::Unseen | Slot::Gathering(_))) = self.slots.front_mut() else { return };
+        let Some(slot @ (Slot::Unseen | Slot::Gathering(_))) = self.slots.front_mut() else {
+            return;
+        };
         if let Slot::Gathering(block) = std::mem::replace(slot, Slot::GivenUp) {
             self.held -= IncomingBlock::cost(block.shape());
             self.keep(block.into_buffers());

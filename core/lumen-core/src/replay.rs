@@ -31,6 +31,16 @@ impl Default for ReplayWindow {
 }
 
 impl ReplayWindow {
+    /// A window that takes everything below `next` for seen.
+    pub fn resuming_at(next: u64) -> Self {
+        Self { end: next.into(), seen: Box::new([u64::MAX; WORDS]) }
+    }
+
+    /// One past the highest number seen.
+    pub fn end(&self) -> u64 {
+        u64::try_from(self.end).unwrap_or(u64::MAX)
+    }
+
     /// Judges `sequence` and remembers it. Call it only with numbers that were authenticated.
     pub fn insert(&mut self, sequence: u64) -> Freshness {
         let number = u128::from(sequence);
@@ -72,7 +82,9 @@ impl ReplayWindow {
     /// Sets the bit of `sequence`; false if it was set.
     fn mark(&mut self, sequence: u64) -> bool {
         let (word, bit) = place(sequence);
-        let Some(word) = self.seen.get_mut(word) else { return false };
+        let Some(word) = self.seen.get_mut(word) else {
+            return false;
+        };
         let fresh = *word & (1 << bit) == 0;
         *word |= 1 << bit;
         fresh
@@ -98,6 +110,18 @@ mod tests {
         assert_eq!(window.insert(u64::MAX), Freshness::Replayed);
         assert_eq!(window.insert(u64::MAX - WINDOW + 1), Freshness::Late);
         assert_eq!(window.insert(u64::MAX - WINDOW), Freshness::Replayed);
+    }
+
+    #[test]
+    fn a_resumed_window_has_seen_all_before() {
+        let mut window = ReplayWindow::resuming_at(1000);
+        assert_eq!(window.insert(999), Freshness::Replayed);
+        assert_eq!(window.insert(0), Freshness::Replayed);
+        assert_eq!(window.insert(1002), Freshness::Newest);
+        assert_eq!(window.insert(1001), Freshness::Late);
+        assert_eq!(window.insert(1000), Freshness::Late);
+        assert_eq!(window.insert(1000), Freshness::Replayed);
+        assert_eq!(window.end(), 1003);
     }
 
     proptest! {

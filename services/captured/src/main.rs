@@ -1,3 +1,10 @@
-//! lumen's capture stage: takes a compositor's pictures and passes them on as Frames
+//! lumen-captured: boot, and nothing else.
+#![forbid(unsafe_code)]
 
-fn main() {}
+use lumen_captured::{config::Config, service};
+use lumen_ipc::Stage;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    lumen_stage::boot::run::<Config, _, _>(Stage::Captured, service::serve)
+}

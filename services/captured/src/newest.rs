@@ -1,4 +1,5 @@
-//! The newest picture, and nothing older: which buffer is being filled, which one waits, which ones the reader holds.
+//! The newest picture, and nothing older: which buffer is being filled, which one waits, which ones the
+//! reader holds.
 //!
 //! ```text
 //!           take_free            filled                  poll_frame
@@ -10,9 +11,10 @@
 //!     └──────────────────────────────── returned ──────────────────────────── Leased
 //! ```
 //!
-//! A reader holds at most [`MAX_FRAMES_OUT`] Frames. While it holds that many, a newer picture replaces the waiting one and the
-//! damage of both is united: a slow reader costs pictures, never latency. The newest buffer is kept until a newer one came, so
-//! that the reader of a still screen gets a picture at once. Pure: no clock, no file descriptor, no allocation.
+//! A reader holds at most [`MAX_FRAMES_OUT`] Frames. While it holds that many, a newer picture replaces the
+//! waiting one and the damage of both is united: a slow reader costs pictures, never latency. The newest
+//! buffer is kept until a newer one came, so that the reader of a still screen gets a picture at once. Pure:
+//! no clock, no file descriptor, no allocation.
 
 use arrayvec::ArrayVec;
 use lumen_ipc::{
@@ -35,7 +37,8 @@ pub struct Picture {
     pub dequeued_ns: u64,
 }
 
-/// A buffer was named that is not in the state that the call needs. From a reader: its fault, and nothing changed.
+/// A buffer was named that is not in the state that the call needs. From a reader: its fault, and nothing
+/// changed.
 #[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum SlotError {
     /// There is no such buffer.
@@ -114,8 +117,8 @@ pub struct Newest {
 }
 
 impl Newest {
-    /// Pool number `pool` of `count` free buffers (held within [`MIN_BUFFERS`]..=[`MAX_BUFFERS`]), pictures of this size in
-    /// pixels, and no reader.
+    /// Pool number `pool` of `count` free buffers (held within [`MIN_BUFFERS`]..=[`MAX_BUFFERS`]), pictures
+    /// of this size in pixels, and no reader.
     pub fn new(pool: u32, count: usize, width: u32, height: u32) -> Self {
         let count = count.clamp(MIN_BUFFERS, MAX_BUFFERS);
         Self {
@@ -130,8 +133,8 @@ impl Newest {
         }
     }
 
-    /// The same reader over a new pool. The buffers of the old one are never written again, so what the reader holds of it
-    /// stays true until it returns it.
+    /// The same reader over a new pool. The buffers of the old one are never written again, so what the
+    /// reader holds of it stays true until it returns it.
     pub fn renewed(self, pool: u32, width: u32, height: u32) -> Self {
         let mut new = Self::new(pool, self.slots.len(), width, height);
         new.earlier_out = self.earlier_out.clone();
@@ -208,7 +211,8 @@ impl Newest {
         }
     }
 
-    /// The next Frame for the reader, if there is a picture that it has not seen and it holds fewer than it may.
+    /// The next Frame for the reader, if there is a picture that it has not seen and it holds fewer than it
+    /// may.
     pub fn poll_frame(&mut self) -> Option<Frame> {
         let (buffer, dequeued_ns) = self.newest?;
         if self.out() >= MAX_FRAMES_OUT {

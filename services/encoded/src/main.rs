@@ -1,13 +1,11 @@
-//! lumen's encoder stage: Frames in, AccessUnits out
-#![deny(unsafe_code)]
+//! lumen-encoded: boot, and nothing else.
+#![forbid(unsafe_code)]
 
-mod backends;
-mod canvas;
-mod change;
-mod convert;
-mod picture;
-mod ratecontrol;
-#[cfg(test)]
-mod synthetic;
+use std::process::ExitCode;
 
-fn main() {}
+use lumen_encoded::{config::Config, service};
+use lumen_ipc::Stage;
+
+fn main() -> ExitCode {
+    lumen_stage::boot::run::<Config, _, _>(Stage::Encoded, service::serve)
+}

@@ -31,7 +31,12 @@ fn hash(a: u32, b: u32, seed: u32) -> u32 {
 impl Scene {
     /// The layout of its pictures.
     pub fn layout(&self) -> Layout {
-        Layout { width: self.width as u32, height: self.height as u32, stride: self.width as u32 * 4, format: PixelFormat::Bgrx }
+        Layout {
+            width: self.width as u32,
+            height: self.height as u32,
+            stride: self.width as u32 * 4,
+            format: PixelFormat::Bgrx,
+        }
     }
 
     /// One glyph-like stroke pattern: cells of 8x14 with three strokes, thin and of high contrast.
@@ -46,7 +51,12 @@ impl Scene {
             return false;
         }
         let bar = |n: u32| (glyph >> n) & 1 == 1;
-        (dx <= 1 && bar(3)) || (dx >= 5 && bar(4)) || (dy == 2 && bar(5)) || (dy == 7 && bar(6)) || (dy == 13 && bar(7)) || (dx == dy / 2 && bar(8))
+        (dx <= 1 && bar(3))
+            || (dx >= 5 && bar(4))
+            || (dy == 2 && bar(5))
+            || (dy == 7 && bar(6))
+            || (dy == 13 && bar(7))
+            || (dx == dy / 2 && bar(8))
     }
 
     fn pixel(&self, x: usize, y: usize, number: usize) -> [u8; 4] {
@@ -75,7 +85,12 @@ impl Scene {
 }
 
 /// PSNR of luma in dB over rows `rows` and columns `columns`.
-pub fn psnr(a: (&[u8], usize), b: (&[u8], usize), columns: std::ops::Range<usize>, rows: std::ops::Range<usize>) -> f64 {
+pub fn psnr(
+    a: (&[u8], usize),
+    b: (&[u8], usize),
+    columns: std::ops::Range<usize>,
+    rows: std::ops::Range<usize>,
+) -> f64 {
     let mut sum = 0.0;
     let count = (columns.len() * rows.len()) as f64;
     for y in rows {
@@ -101,21 +116,22 @@ pub struct Bench {
 /// What became of one picture.
 #[derive(Debug)]
 pub struct Outcome {
-    pub bytes: usize,
-    pub qp: u8,
+    pub bits: f64,
+    pub grain: u8,
     pub idr: bool,
     pub tries: u32,
-    pub text_psnr: f64,
+    /// Of the text's luma, in dB.
+    pub psnr: f64,
 }
 
 impl Bench {
     pub fn new(scene: Scene, bitrate: u32) -> Self {
         let (width, height) = (scene.width, scene.height);
-        let shape = Shape { width, height, rate: 60.0, threads: 1 };
+        let shape = Shape { width, height, rate: 60.0 };
         Self {
             rc: RateControl::new(bitrate, 60.0),
             decoder: openh264::decoder::Decoder::new().unwrap(),
-            encoder: OpenH264::new(&Library::open().unwrap(), shape).unwrap(),
+            encoder: OpenH264::new(&Library::open().unwrap(), shape, 1).unwrap(),
             canvas: Canvas::new(width, height),
             pixels: vec![0; width * height * 4],
             number: 0,
@@ -126,21 +142,21 @@ impl Bench {
     /// Encodes, judges and decodes picture `number` of the scene, 1/60 s after the one before.
     pub fn step(&mut self, number: usize, idr: bool) -> Outcome {
         self.scene.draw(number, &mut self.pixels);
-        let rows = 0..self.scene.height;
-        self.canvas.paint(&self.pixels, &self.scene.layout(), [rows]).unwrap();
+        let rows = std::iter::once(0..self.scene.height);
+        self.canvas.paint(&self.pixels, &self.scene.layout(), rows).unwrap();
         let change = self.canvas.take_change();
         self.number += 1;
         let mut plan = self.rc.plan(&change, idr, self.number * 16_666_667);
         let mut tries = 1;
         let (bytes, is_idr) = loop {
-            let unit = self.encoder.encode(self.canvas.picture(), plan.coding, plan.qp).unwrap();
-            match self.rc.judge(unit.len()) {
+            let unit = self.encoder.encode(self.canvas.at(plan), plan.coding, plan.grain.qp()).unwrap();
+            match self.rc.judge(unit.size()) {
                 Verdict::Send => break (unit.chunks.concat(), unit.idr),
                 Verdict::Again(next) => (plan, tries) = (next, tries + 1),
             }
         };
-        let text_psnr = self.decode(&bytes);
-        Outcome { bytes: bytes.len(), qp: plan.qp.number(), idr: is_idr, tries, text_psnr }
+        let psnr = self.decode(&bytes);
+        Outcome { bits: bytes.len() as f64 * 8.0, grain: plan.grain.number(), idr: is_idr, tries, psnr }
     }
 
     fn decode(&mut self, bytes: &[u8]) -> f64 {
@@ -150,22 +166,4 @@ impl Bench {
         let rows = 0..self.scene.height * (100 - self.scene.noise) / 100;
         psnr((yuv.y(), yuv.strides().0), (picture.luma(), picture.stride()), 0..self.scene.width, rows)
     }
-}
-
-#[test]
-#[ignore = "prints a table"]
-fn table() {
-    let mbit: u32 = std::env::var("MBIT").map_or(10, |t| t.parse().unwrap());
-    let mut bench = Bench::new(Scene { width: 1280, height: 720, seed: 1, noise: 20 }, mbit * 1_000_000);
-    let mut sum = 0;
-    for n in 0..300 {
-        if n == 200 { bench.scene.seed = 7; }
-        let number = if n < 150 { n } else if n<180 {150} else { n };
-        let o = bench.step(number, false);
-        sum += o.bytes;
-        if n < 24 || n % 20 == 0 || o.tries > 1 || o.idr || (150..180).contains(&n) || (200..220).contains(&n) {
-            println!("{n}: {:.2} frames qp {} idr {} tries {} psnr {:.1} mean {:.3}", o.bytes as f64 * 480.0 / (mbit as f64 * 1e6), o.qp, o.idr, o.tries, o.text_psnr, sum as f64 * 480.0 / (mbit as f64 * 1e6) / (n + 1) as f64);
-        }
-    }
-    println!("{:?}", bench.rc.counters());
 }

@@ -1,3 +1,11 @@
 //! lumen's input stage: makes the client's keyboard, mouse, touch, pen and gamepads real
+#![forbid(unsafe_code)]
 
-fn main() {}
+use std::process::ExitCode;
+
+use lumen_inputd::run;
+use lumen_ipc::Stage;
+
+fn main() -> ExitCode {
+    lumen_stage::boot::run(Stage::Inputd, run::run)
+}

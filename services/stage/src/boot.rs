@@ -8,7 +8,7 @@
 
 use std::{future::Future, path::PathBuf, process::ExitCode, time::Duration};
 
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches, Parser};
 use lumen_ipc::{Generation, Stage};
 use sd_notify::NotifyState;
 use serde::de::DeserializeOwned;
@@ -28,10 +28,7 @@ use crate::{
 const STOP_LIMIT: Duration = Duration::from_millis(1500);
 
 #[derive(Debug, Parser)]
-#[command(
-    version,
-    about = "One stage of lumen; started by systemd as part of lumen.target"
-)]
+#[command(version, about = "One stage of lumen; started by systemd as part of lumen.target")]
 struct Arguments {
     /// Read this file instead of /etc/lumen/STAGE.toml and ~/.config/lumen/STAGE.toml.
     #[arg(long)]
@@ -102,7 +99,7 @@ where
     F: FnOnce(Boot<C>) -> W,
     W: Future<Output = Result<(), Exit>>,
 {
-    let arguments = Arguments::parse();
+    let arguments = arguments(stage);
     log::start();
     match prepare(stage, &arguments) {
         Ok(_) if arguments.check => ExitCode::SUCCESS,
@@ -111,20 +108,17 @@ where
     }
 }
 
+/// The arguments, under the service's own name; a wrong one ends the process with exit code 2.
+fn arguments(stage: Stage) -> Arguments {
+    let matches = Arguments::command().name(stage.unit().trim_end_matches(".service")).get_matches();
+    Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+}
+
 fn prepare<C: DeserializeOwned>(stage: Stage, arguments: &Arguments) -> Result<Boot<C>, Exit> {
-    let files = arguments
-        .config
-        .clone()
-        .map_or_else(|| config::files(stage), |file| vec![file]);
+    let files = arguments.config.clone().map_or_else(|| config::files(stage), |file| vec![file]);
     let config = config::load(&files, &arguments.settings)?;
     let stored = inherited::take();
-    Ok(Boot {
-        stage,
-        generation: Generation(now_ns()),
-        config,
-        stored,
-        pulses: Pulses::default(),
-    })
+    Ok(Boot { stage, generation: Generation(now_ns()), config, stored, pulses: Pulses::default() })
 }
 
 fn execute<C, W: Future<Output = Result<(), Exit>>>(
@@ -194,19 +188,13 @@ async fn feed_watchdog(pulses: &Pulses) {
         let busy = pulses.busy();
         if busy != tight {
             let limit = if busy { crate::pulse::SILENCE } else { idle_limit };
-            notify(&[NotifyState::WatchdogUsec(
-                u32::try_from(limit.as_micros()).unwrap_or(u32::MAX),
-            )]);
+            notify(&[NotifyState::WatchdogUsec(u32::try_from(limit.as_micros()).unwrap_or(u32::MAX))]);
             tight = busy;
         }
         if pulses.alive(now_ns()) {
             notify(&[NotifyState::Watchdog]);
         }
-        let pause = if busy {
-            Duration::from_millis(500)
-        } else {
-            idle_limit / 3
-        };
+        let pause = if busy { Duration::from_millis(500) } else { idle_limit / 3 };
         tokio::time::sleep(pause.min(Duration::from_secs(2))).await;
     }
 }

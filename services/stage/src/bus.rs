@@ -62,11 +62,26 @@ impl From<Failure> for CallError {
     }
 }
 
+impl From<CallError> for Failure {
+    fn from(error: CallError) -> Self {
+        let (class, text) = match error {
+            CallError::Request(text) => (FailureClass::Request, text),
+            CallError::Environment(text) => (FailureClass::Environment, text),
+            CallError::Temporary(text) => (FailureClass::Temporary, text),
+            CallError::Internal(text) | CallError::Denied(text) => (FailureClass::Internal, text),
+            CallError::ZBus(error) => (FailureClass::Temporary, format!("lumen's bus: {error}")),
+        };
+        let (text, advice) = text.split_once('\n').unwrap_or((&text, "see `lumenctl status`"));
+        Self::new(class, text, advice)
+    }
+}
+
 impl From<crate::sessions::OpenError> for CallError {
     fn from(error: crate::sessions::OpenError) -> Self {
         use crate::sessions::OpenError;
         match error {
-            OpenError::TooMany | OpenError::Unknown(_) => Self::Request(error.to_string()),
+            OpenError::TooMany => Self::Temporary(error.to_string()),
+            OpenError::Unknown(_) => Self::Request(error.to_string()),
             OpenError::Link(_) | OpenError::Kernel(_) => Self::Internal(error.to_string()),
         }
     }
@@ -74,8 +89,7 @@ impl From<crate::sessions::OpenError> for CallError {
 
 /// Reads a session id that came over the bus.
 pub fn session_id(text: &str) -> Result<SessionId, CallError> {
-    text.parse()
-        .map_err(|error: lumen_ipc::identity::SessionIdError| CallError::Request(error.to_string()))
+    text.parse().map_err(|error: lumen_ipc::identity::SessionIdError| CallError::Request(error.to_string()))
 }
 
 /// Where lumen's bus listens.
@@ -90,9 +104,7 @@ pub async fn connect() -> Result<Connection, zbus::Error> {
 
 fn builder() -> Result<connection::Builder<'static>, zbus::Error> {
     let path = address().ok_or_else(|| zbus::Error::Address("XDG_RUNTIME_DIR is not set".into()))?;
-    Ok(connection::Builder::address(
-        format!("unix:path={}", path.display()).as_str(),
-    ))
+    Ok(connection::Builder::address(format!("unix:path={}", path.display()).as_str()))
 }
 
 type Dress = Arc<dyn Fn(connection::Builder<'static>) -> connection::Builder<'static> + Send + Sync>;
@@ -123,30 +135,19 @@ impl Bus {
                 Err(_) => sleep(RETRY).await,
             }
         };
-        Ok(Self {
-            stage,
-            dress,
-            connection: Arc::new(RwLock::new(connection)),
-            runtime: Handle::current(),
-        })
+        Ok(Self { stage, dress, connection: Arc::new(RwLock::new(connection)), runtime: Handle::current() })
     }
 
     /// The connection of this moment.
     pub fn connection(&self) -> Connection {
-        self.connection
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.connection.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Comes back after each death of the bus. Never ends.
     pub async fn keep(&self) {
         loop {
             self.connection().closed().await;
-            tracing::warn!(
-                STAGE = self.stage.name(),
-                "the bus is gone; taking the name again"
-            );
+            tracing::warn!(STAGE = self.stage.name(), "the bus is gone; taking the name again");
             loop {
                 sleep(RETRY).await;
                 if let Ok(connection) = claim(self.stage, &self.dress).await {
@@ -191,19 +192,14 @@ impl Bus {
         match caller::identify(&connection, owner.as_str()).await {
             Ok(Caller::Stage(stage)) if stage == target => {}
             Ok(other) => {
-                let text = format!(
-                    "the name {} is held by {other:?}, not by {}",
-                    target.bus_name(),
-                    target.unit()
-                );
+                let text =
+                    format!("the name {} is held by {other:?}, not by {}", target.bus_name(), target.unit());
                 return Err(CallError::Denied(text));
             }
             Err(_) => return Err(CallError::ZBus(zbus::Error::InvalidReply)),
         }
         let (path, name) = (target.object_path(), target.bus_name());
-        let reply = connection
-            .call_method(Some(owner.as_str()), path, Some(name), method, body)
-            .await?;
+        let reply = connection.call_method(Some(owner.as_str()), path, Some(name), method, body).await?;
         Ok(reply.body().deserialize()?)
     }
 
@@ -234,24 +230,17 @@ impl Bus {
 /// One connection with all interfaces and the stage's name, taken with DO_NOT_QUEUE alone: nobody may replace us
 /// and we replace nobody.
 async fn claim(stage: Stage, dress: &Dress) -> Result<Connection, zbus::Error> {
-    let bare = builder()?
-        .allow_name_replacements(false)
-        .replace_existing_names(false);
+    let bare = builder()?.allow_name_replacements(false).replace_existing_names(false);
     dress(bare.name(stage.bus_name())).build().await
 }
 
-/// Whether an error means that nobody is there now, so that the call was not carried out.
+/// Whether an error means that nobody is there now. A call that died with its stage may have been carried out: what is
+/// called so is idempotent.
 fn is_away(error: &zbus::Error) -> bool {
     let by_name = |name: &str| {
-        [
-            "ServiceUnknown",
-            "NameHasNoOwner",
-            "NoReply",
-            "Disconnected",
-            "UnknownObject",
-        ]
-        .iter()
-        .any(|away| name.ends_with(away))
+        ["ServiceUnknown", "NameHasNoOwner", "NoReply", "Disconnected", "UnknownObject"]
+            .iter()
+            .any(|away| name.ends_with(away))
     };
     match error {
         zbus::Error::MethodError(name, ..) => by_name(name.as_str()),
@@ -265,10 +254,7 @@ fn is_away(error: &zbus::Error) -> bool {
 pub async fn require_stage(bus: &Connection, header: &Header<'_>, stage: Stage) -> Result<(), CallError> {
     match identify(bus, header).await? {
         Caller::Stage(caller) if caller == stage => Ok(()),
-        other => Err(CallError::Denied(format!(
-            "only {} may call this, not {other:?}",
-            stage.unit()
-        ))),
+        other => Err(CallError::Denied(format!("only {} may call this, not {other:?}", stage.unit()))),
     }
 }
 
@@ -276,18 +262,13 @@ pub async fn require_stage(bus: &Connection, header: &Header<'_>, stage: Stage) 
 pub async fn require_person(bus: &Connection, header: &Header<'_>) -> Result<(), CallError> {
     match identify(bus, header).await? {
         Caller::Person => Ok(()),
-        other => Err(CallError::Denied(format!(
-            "only the administrator's tools may call this, not {other:?}"
-        ))),
+        other => {
+            Err(CallError::Denied(format!("only the administrator's tools may call this, not {other:?}")))
+        }
     }
 }
 
 async fn identify(bus: &Connection, header: &Header<'_>) -> Result<Caller, CallError> {
-    let sender = header
-        .sender()
-        .map(|sender| sender.as_str().to_owned())
-        .unwrap_or_default();
-    caller::identify(bus, &sender)
-        .await
-        .map_err(|error| CallError::Denied(error.to_string()))
+    let sender = header.sender().map(|sender| sender.as_str().to_owned()).unwrap_or_default();
+    caller::identify(bus, &sender).await.map_err(|error| CallError::Denied(error.to_string()))
 }

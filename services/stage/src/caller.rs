@@ -5,7 +5,7 @@
 //! a sub-cgroup of that name is somebody else. This holds only where no stage can write the cgroup tree, which
 //! [`advisory`] tells.
 
-use std::{fs, path::Path};
+use std::{fs, io, path::Path};
 
 use lumen_ipc::Stage;
 use zbus::{Connection, names::BusName};
@@ -43,22 +43,17 @@ pub enum CallerError {
         /// Process id.
         pid: u32,
         /// Why.
-        source: std::io::Error,
+        source: io::Error,
     },
 }
 
 /// Tells who owns `name` (unique or well-known) on `bus`.
 pub async fn identify(bus: &Connection, name: &str) -> Result<Caller, CallerError> {
-    let unknown = |source: zbus::Error| CallerError::Credentials {
-        name: name.to_owned(),
-        source,
-    };
+    let unknown = |source: zbus::Error| CallerError::Credentials { name: name.to_owned(), source };
     let dbus = zbus::fdo::DBusProxy::new(bus).await.map_err(unknown)?;
     let bus_name = || BusName::try_from(name).map_err(unknown);
-    let credentials = dbus
-        .get_connection_credentials(bus_name()?)
-        .await
-        .map_err(|error| unknown(error.into()))?;
+    let credentials =
+        dbus.get_connection_credentials(bus_name()?).await.map_err(|error| unknown(error.into()))?;
     let pid = credentials.process_id().unwrap_or(0);
     let cgroup = cgroup_of(&pid.to_string()).map_err(|source| CallerError::Cgroup {
         name: name.to_owned(),
@@ -80,10 +75,10 @@ pub async fn identify(bus: &Connection, name: &str) -> Result<Caller, CallerErro
 }
 
 /// The path of a process in the unified cgroup hierarchy.
-fn cgroup_of(pid: &str) -> std::io::Result<String> {
+fn cgroup_of(pid: &str) -> io::Result<String> {
     let text = fs::read_to_string(Path::new("/proc").join(pid).join("cgroup"))?;
     let path = text.lines().find_map(|line| line.strip_prefix("0::"));
-    Ok(path.unwrap_or_default().to_owned())
+    path.map(str::to_owned).ok_or_else(|| io::Error::other("it is in no unified hierarchy"))
 }
 
 const SLICE: &str = "/lumen.slice/";
@@ -93,14 +88,10 @@ fn classify(cgroup: &str, own: &str) -> Caller {
     let Some((above, unit)) = cgroup.split_once(SLICE) else {
         return Caller::Person;
     };
-    let same_manager = own
-        .split_once(SLICE)
-        .is_none_or(|(own_above, _)| own_above == above);
+    let same_manager = own.split_once(SLICE).is_none_or(|(own_above, _)| own_above == above);
     match Stage::ALL.into_iter().find(|stage| stage.unit() == unit) {
         Some(stage) if same_manager => Caller::Stage(stage),
-        _ => Caller::Stranger {
-            cgroup: cgroup.to_owned(),
-        },
+        _ => Caller::Stranger { cgroup: cgroup.to_owned() },
     }
 }
 
@@ -108,9 +99,7 @@ fn classify(cgroup: &str, own: &str) -> Caller {
 /// another unit. `None` when it holds.
 pub fn advisory() -> Option<&'static str> {
     let own = cgroup_of("self").ok()?;
-    let file = Path::new("/sys/fs/cgroup")
-        .join(own.trim_start_matches('/'))
-        .join("cgroup.procs");
+    let file = Path::new("/sys/fs/cgroup").join(own.trim_start_matches('/')).join("cgroup.procs");
     let writable = fs::OpenOptions::new().write(true).open(file).is_ok();
     writable.then_some(
         "the check of callers is advisory: stages can write the cgroup tree, because this system forbids user \
@@ -150,10 +139,7 @@ mod tests {
 
     #[test]
     fn the_administrator_is_outside_of_the_slice() {
-        assert_eq!(
-            classify("/user.slice/user@1000.service/app.slice/foot.scope", OWN),
-            Caller::Person
-        );
+        assert_eq!(classify("/user.slice/user@1000.service/app.slice/foot.scope", OWN), Caller::Person);
         assert_eq!(classify("/../../lumen-transportd.service", OWN), Caller::Person);
     }
 }

@@ -63,10 +63,7 @@ pub fn load<C: DeserializeOwned>(files: &[PathBuf], settings: &[String]) -> Resu
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             Err(source) => {
-                return Err(ConfigError::Unreadable {
-                    path: path.clone(),
-                    source,
-                });
+                return Err(ConfigError::Unreadable { path: path.clone(), source });
             }
         };
         merge(&mut merged, parse::<C>(path, &text)?);
@@ -75,27 +72,19 @@ pub fn load<C: DeserializeOwned>(files: &[PathBuf], settings: &[String]) -> Resu
         merge(&mut merged, setting::<C>(argument)?);
     }
     let nothing = PathBuf::from("the built-in defaults");
-    merged
-        .try_into()
-        .map_err(|error: toml::de::Error| ConfigError::Wrong {
-            path: files.last().cloned().unwrap_or(nothing),
-            line: 0,
-            message: error.message().to_owned(),
-        })
+    merged.try_into().map_err(|error: toml::de::Error| ConfigError::Wrong {
+        path: files.last().cloned().unwrap_or(nothing),
+        line: 0,
+        message: error.message().to_owned(),
+    })
 }
 
 /// Parses one file on its own, so that a mistake has a line.
 fn parse<C: DeserializeOwned>(path: &Path, text: &str) -> Result<Table, ConfigError> {
     let wrong = |error: toml::de::Error| {
-        let before = text
-            .get(..error.span().map_or(0, |span| span.start))
-            .unwrap_or_default();
+        let before = text.get(..error.span().map_or(0, |span| span.start)).unwrap_or_default();
         let line = before.bytes().filter(|&b| b == b'\n').count() + 1;
-        ConfigError::Wrong {
-            path: path.to_owned(),
-            line,
-            message: error.message().to_owned(),
-        }
+        ConfigError::Wrong { path: path.to_owned(), line, message: error.message().to_owned() }
     };
     toml::from_str::<C>(text).map_err(wrong)?;
     toml::from_str::<Table>(text).map_err(wrong)
@@ -103,21 +92,13 @@ fn parse<C: DeserializeOwned>(path: &Path, text: &str) -> Result<Table, ConfigEr
 
 /// One `KEY=VALUE`: VALUE is TOML, or else a plain string.
 fn setting<C: DeserializeOwned>(argument: &str) -> Result<Table, ConfigError> {
-    let wrong = |message: String| ConfigError::Argument {
-        argument: argument.to_owned(),
-        message,
-    };
-    let (key, value) = argument
-        .split_once('=')
-        .ok_or_else(|| wrong("write KEY=VALUE".into()))?;
+    let wrong = |message: String| ConfigError::Argument { argument: argument.to_owned(), message };
+    let (key, value) = argument.split_once('=').ok_or_else(|| wrong("write KEY=VALUE".into()))?;
     let quoted = format!("{key} = {}", Value::String(value.trim().to_owned()));
     let table = toml::from_str(argument)
         .or_else(|_| toml::from_str::<Table>(&quoted))
         .map_err(|error| wrong(error.message().to_owned()))?;
-    table
-        .clone()
-        .try_into::<C>()
-        .map_err(|error| wrong(error.message().to_owned()))?;
+    table.clone().try_into::<C>().map_err(|error| wrong(error.message().to_owned()))?;
     Ok(table)
 }
 
@@ -133,27 +114,14 @@ fn merge(base: &mut Table, over: Table) {
 /// A number with a unit, written as a string: the units are part of the type.
 fn with_unit(text: &str, units: &[(&str, u64)], example: &str) -> Result<u64, String> {
     let text = text.trim();
-    let split = text
-        .find(|c: char| !c.is_ascii_digit() && c != '.')
-        .unwrap_or(text.len());
+    let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(split);
     let accepted = || units.iter().map(|(unit, _)| *unit).collect::<Vec<_>>().join(", ");
-    let error = || {
-        format!(
-            "{text:?} is not accepted: write a number and one of {}, like {example:?}",
-            accepted()
-        )
-    };
-    let (_, factor) = units
-        .iter()
-        .find(|(name, _)| *name == unit.trim())
-        .ok_or_else(error)?;
+    let error =
+        || format!("{text:?} is not accepted: write a number and one of {}, like {example:?}", accepted());
+    let (_, factor) = units.iter().find(|(name, _)| *name == unit.trim()).ok_or_else(error)?;
     let value = number.parse::<f64>().map_err(|_| error())? * *factor as f64;
-    if value.is_finite() && value < 9e18 {
-        Ok(value.round() as u64)
-    } else {
-        Err(error())
-    }
+    if value.is_finite() && value < 9e18 { Ok(value.round() as u64) } else { Err(error()) }
 }
 
 /// A string; anything else is told how to be written.
@@ -182,14 +150,8 @@ pub struct Bitrate(pub u64);
 impl<'de> Deserialize<'de> for Bitrate {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = text_like(deserializer, "10 Mbit/s")?;
-        let units = [
-            ("kbit/s", 1_000),
-            ("Mbit/s", 1_000_000),
-            ("Gbit/s", 1_000_000_000),
-        ];
-        with_unit(&text, &units, "10 Mbit/s")
-            .map(Self)
-            .map_err(D::Error::custom)
+        let units = [("kbit/s", 1_000), ("Mbit/s", 1_000_000), ("Gbit/s", 1_000_000_000)];
+        with_unit(&text, &units, "10 Mbit/s").map(Self).map_err(D::Error::custom)
     }
 }
 
@@ -212,10 +174,7 @@ mod tests {
 
     impl Default for Sample {
         fn default() -> Self {
-            Self {
-                lease: Span(Duration::from_secs(10)),
-                limit: 3,
-            }
+            Self { lease: Span(Duration::from_secs(10)), limit: 3 }
         }
     }
 
@@ -230,13 +189,7 @@ mod tests {
     fn later_sources_override_single_keys() {
         let (_dir, files) = file("lease = \"250 ms\"\nlimit = 4\n");
         let config: Sample = load(&files, &["limit=5".into()]).unwrap();
-        assert_eq!(
-            config,
-            Sample {
-                lease: Span(Duration::from_millis(250)),
-                limit: 5
-            }
-        );
+        assert_eq!(config, Sample { lease: Span(Duration::from_millis(250)), limit: 5 });
         let config: Sample = load(&[], &["lease=2 min".into()]).unwrap();
         assert_eq!(config.lease, Span(Duration::from_secs(120)));
     }
@@ -248,14 +201,8 @@ mod tests {
         assert!(message.contains(":2:") && message.contains("lease"), "{message}");
         let (_dir, files) = file("limit = 4\nlease = \"1 hour\"\n");
         let message = load::<Sample>(&files, &[]).unwrap_err().to_string();
-        assert!(
-            message.contains(":2:") && message.contains("ms, s, min"),
-            "{message}"
-        );
+        assert!(message.contains(":2:") && message.contains("ms, s, min"), "{message}");
         let message = load::<Sample>(&[], &["lease=1".into()]).unwrap_err().to_string();
-        assert!(
-            message.contains("--set lease=1") && message.contains("10 s"),
-            "{message}"
-        );
+        assert!(message.contains("--set lease=1") && message.contains("10 s"), "{message}");
     }
 }

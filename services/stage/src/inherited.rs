@@ -46,11 +46,7 @@ pub fn store(name: &str, fd: BorrowedFd<'_>) -> Result<(), StoreError> {
         return Err(StoreError::Name(name.to_owned()));
     }
     // FDPOLL=0: the descriptor stays although its other end hung up; its owner decides.
-    let state = [
-        NotifyState::FdStore,
-        NotifyState::FdName(name),
-        NotifyState::Custom("FDPOLL=0"),
-    ];
+    let state = [NotifyState::FdStore, NotifyState::FdName(name), NotifyState::Custom("FDPOLL=0")];
     sd_notify::notify_with_fds(&state, &[fd.as_fd()]).map_err(StoreError::Notify)
 }
 
@@ -67,10 +63,7 @@ mod tests {
     fn names_that_systemd_would_rename_are_refused() {
         let fd = std::fs::File::open("/dev/null").unwrap();
         for name in ["", "a:b", "a\nb", &"x".repeat(256)] {
-            assert!(
-                matches!(store(name, fd.as_fd()), Err(StoreError::Name(_))),
-                "{name:?}"
-            );
+            assert!(matches!(store(name, fd.as_fd()), Err(StoreError::Name(_))), "{name:?}");
         }
     }
 }

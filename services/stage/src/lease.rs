@@ -15,10 +15,7 @@ pub struct Lease {
 impl Lease {
     /// A lease of `length` that is not running.
     pub fn new(length: Duration) -> Self {
-        Self {
-            length_ns: u64::try_from(length.as_nanos()).unwrap_or(u64::MAX),
-            ends_ns: None,
-        }
+        Self { length_ns: u64::try_from(length.as_nanos()).unwrap_or(u64::MAX), ends_ns: None }
     }
 
     /// The reader hung up. Has no effect while the lease already runs.
@@ -38,8 +35,7 @@ impl Lease {
 
     /// Time left, `None` while it is not running.
     pub fn left(&self, now_ns: u64) -> Option<Duration> {
-        self.ends_ns
-            .map(|end| Duration::from_nanos(end.saturating_sub(now_ns)))
+        self.ends_ns.map(|end| Duration::from_nanos(end.saturating_sub(now_ns)))
     }
 }
 

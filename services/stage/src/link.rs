@@ -89,13 +89,8 @@ pub struct Link {
 
 /// Makes the two ends of a link.
 pub fn pair() -> Result<(OwnedFd, OwnedFd), LinkError> {
-    socketpair(
-        AddressFamily::UNIX,
-        SocketType::SEQPACKET,
-        SocketFlags::CLOEXEC | SocketFlags::NONBLOCK,
-        None,
-    )
-    .map_err(LinkError::Kernel)
+    socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None)
+        .map_err(LinkError::Kernel)
 }
 
 impl Link {
@@ -107,11 +102,7 @@ impl Link {
             return Err(LinkError::NotALink);
         }
         rustix::io::ioctl_fionbio(&fd, true).map_err(LinkError::Kernel)?;
-        let link = Self {
-            fd,
-            expected,
-            peer: None,
-        };
+        let link = Self { fd, expected, peer: None };
         link.send(&Hello::new(me, generation), &[])?;
         Ok(link)
     }
@@ -162,20 +153,20 @@ impl Link {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_BUFFERS))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
         let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
-        let received = match recvmsg(&self.fd, &mut [IoSliceMut::new(&mut bytes)], &mut control, flags) {
-            Ok(received) => received,
-            Err(Errno::AGAIN) => return Ok(None),
-            Err(Errno::CONNRESET | Errno::NOTCONN) => return Err(LinkError::Closed),
-            Err(error) => return Err(LinkError::Kernel(error)),
-        };
+        let mut read = || recvmsg(&self.fd, &mut [IoSliceMut::new(&mut bytes)], &mut control, flags);
+        // A peer that hung up without having read all leaves ECONNRESET once, before what it said last.
+        let received =
+            match read().or_else(|error| if error == Errno::CONNRESET { read() } else { Err(error) }) {
+                Ok(received) => received,
+                Err(Errno::AGAIN) => return Ok(None),
+                Err(Errno::CONNRESET | Errno::NOTCONN) => return Err(LinkError::Closed),
+                Err(error) => return Err(LinkError::Kernel(error)),
+            };
         let fds = take_fds(&mut control);
         if received.bytes == 0 && fds.is_empty() {
             return Err(LinkError::Closed);
         }
-        if received
-            .flags
-            .intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC)
-        {
+        if received.flags.intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC) {
             return Err(LinkError::Oversized);
         }
         let message: M = codec::decode(bytes.get(..received.bytes).unwrap_or_default())?;
@@ -197,10 +188,7 @@ fn take_fds(control: &mut RecvAncillaryBuffer<'_>) -> Fds {
 
 fn check_fds(rule: FdRule, fds: &Fds) -> Result<(), LinkError> {
     if fds.len() != rule.count {
-        return Err(LinkError::FdCount {
-            need: rule.count,
-            got: fds.len(),
-        });
+        return Err(LinkError::FdCount { need: rule.count, got: fds.len() });
     }
     let FdKind::SealedMemfd { bytes } = rule.kind;
     for fd in fds {
@@ -228,22 +216,13 @@ mod tests {
     fn link() -> (Link, Link) {
         let (a, b) = pair().unwrap();
         let a = Link::start(a, Stage::Captured, Generation(1), Stage::Encoded).unwrap();
-        (
-            a,
-            Link::start(b, Stage::Encoded, Generation(2), Stage::Captured).unwrap(),
-        )
+        (a, Link::start(b, Stage::Encoded, Generation(2), Stage::Captured).unwrap())
     }
 
     fn frame(number: u64) -> FromCapture {
         let buffer = BufferId { pool: 1, buffer: 0 };
         let damage = Damage::full(64, 64);
-        FromCapture::Frame(Frame {
-            number,
-            buffer,
-            damage,
-            skipped: 0,
-            timeline: Timeline::default(),
-        })
+        FromCapture::Frame(Frame { number, buffer, damage, skipped: 0, timeline: Timeline::default() })
     }
 
     #[test]
@@ -256,6 +235,20 @@ mod tests {
         assert!(b.receive::<FromCapture>().unwrap().is_none());
         assert_eq!(b.peer(), Some(Generation(1)));
         drop(a);
+        assert!(matches!(b.receive::<FromCapture>(), Err(LinkError::Closed)));
+    }
+
+    /// Sabotage: take ECONNRESET for the hang-up.
+    #[test]
+    fn the_last_words_of_a_peer_that_did_not_read_all_are_heard() {
+        let (a, mut b) = link();
+        a.send(&frame(1), &[]).unwrap();
+        b.send(&ToCapture::Close, &[]).unwrap();
+        b.send(&frame(2), &[]).unwrap();
+        let mut a = a;
+        assert!(a.receive::<ToCapture>().unwrap().is_some());
+        drop(a);
+        assert_eq!(b.receive::<FromCapture>().unwrap().unwrap().message, frame(1));
         assert!(matches!(b.receive::<FromCapture>(), Err(LinkError::Closed)));
     }
 
@@ -283,33 +276,20 @@ mod tests {
     #[test]
     fn descriptors_of_the_wrong_kind_or_number_end_the_link() {
         let ready = FromEncode::Ready {
-            mode: Mode {
-                width: 64,
-                height: 64,
-                refresh_mhz: 60_000,
-            },
+            mode: Mode { width: 64, height: 64, refresh_mhz: 60_000 },
             codec: Codec::H264,
             ring_bytes: 8192,
         };
         let good = memory::sealed("test", 8192).unwrap();
         let small = memory::sealed("test", 4096).unwrap();
         let null: OwnedFd = std::fs::File::open("/dev/null").unwrap().into();
-        let cases: [(&[&OwnedFd], bool); 5] = [
-            (&[&good], true),
-            (&[], false),
-            (&[&good, &good], false),
-            (&[&small], false),
-            (&[&null], false),
-        ];
+        let cases: [(&[&OwnedFd], bool); 5] =
+            [(&[&good], true), (&[], false), (&[&good, &good], false), (&[&small], false), (&[&null], false)];
         for (fds, accepted) in cases {
             let (a, mut b) = link();
             let mut bytes = [0; MAX_MESSAGE];
             let len = codec::encode(&ready, &mut bytes).unwrap();
-            send_raw(
-                &a,
-                &bytes[..len],
-                &fds.iter().map(|fd| fd.as_fd()).collect::<Vec<_>>(),
-            );
+            send_raw(&a, &bytes[..len], &fds.iter().map(|fd| fd.as_fd()).collect::<Vec<_>>());
             let answer = b.receive::<FromEncode>();
             assert_eq!(answer.is_ok(), accepted, "{answer:?}");
         }
@@ -319,13 +299,7 @@ mod tests {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(20))];
         let mut control = SendAncillaryBuffer::new(&mut space);
         assert!(fds.is_empty() || control.push(SendAncillaryMessage::ScmRights(fds)));
-        sendmsg(
-            &link.fd,
-            &[IoSlice::new(bytes)],
-            &mut control,
-            SendFlags::NOSIGNAL,
-        )
-        .unwrap();
+        sendmsg(&link.fd, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL).unwrap();
     }
 
     /// Sabotage: keep the descriptors of refused packets in a list.
@@ -336,9 +310,7 @@ mod tests {
         let baseline = open();
         let mut seed = 1u64;
         let mut random = || {
-            seed = seed
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1_442_695_040_888_963_407);
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             (seed >> 33) as usize
         };
         for _ in 0..20_000 {
@@ -351,10 +323,6 @@ mod tests {
             while b.receive::<ToCapture>().is_ok_and(|message| message.is_some()) {}
         }
         // Other tests of this process open a few of their own.
-        assert!(
-            open() < baseline + 40,
-            "{} descriptors, {baseline} before",
-            open()
-        );
+        assert!(open() < baseline + 40, "{} descriptors, {baseline} before", open());
     }
 }

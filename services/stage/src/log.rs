@@ -8,11 +8,7 @@ pub fn start() {
     let journal = std::env::var_os("JOURNAL_STREAM").and_then(|_| tracing_journald::layer().ok());
     let sink = match journal {
         Some(journal) => journal.with_field_prefix(None).boxed(),
-        None => fmt::layer()
-            .with_writer(std::io::stderr)
-            .with_ansi(false)
-            .with_target(false)
-            .boxed(),
+        None => fmt::layer().with_writer(std::io::stderr).with_ansi(false).with_target(false).boxed(),
     };
     // Fails only when logging was started before, which keeps the earlier one.
     let _ = registry().with(sink.with_filter(filter)).try_init();

@@ -64,16 +64,9 @@ pub fn check_sealed(fd: BorrowedFd<'_>, need: u64) -> Result<(), MemoryError> {
     if !seals.contains(SealFlags::SHRINK | SealFlags::GROW) {
         return Err(MemoryError::Unsealed);
     }
-    let stat = fstat(fd).map_err(|error| MemoryError::Kernel {
-        bytes: need,
-        source: error.into(),
-    })?;
+    let stat = fstat(fd).map_err(|error| MemoryError::Kernel { bytes: need, source: error.into() })?;
     let got = u64::try_from(stat.st_size).unwrap_or(0);
-    if got < need {
-        Err(MemoryError::TooSmall { need, got })
-    } else {
-        Ok(())
-    }
+    if got < need { Err(MemoryError::TooSmall { need, got }) } else { Ok(()) }
 }
 
 impl SharedMemory {
@@ -83,10 +76,16 @@ impl SharedMemory {
         // SAFETY: the memfd was made above with `bytes` bytes and its size is sealed, so no access through the
         // map can fault; other processes may write to it, which for plain bytes only yields other bytes.
         let map = unsafe { MmapOptions::new().len(bytes as usize).map_mut(&fd) };
-        Ok(Self {
-            fd,
-            map: map.map_err(|source| MemoryError::Kernel { bytes, source })?,
-        })
+        Ok(Self { fd, map: map.map_err(|source| MemoryError::Kernel { bytes, source })? })
+    }
+
+    /// Maps memory that an earlier incarnation made and the fd store kept, after checking it.
+    pub fn adopt(fd: OwnedFd, bytes: u64) -> Result<Self, MemoryError> {
+        check_sealed(fd.as_fd(), bytes)?;
+        // SAFETY: `check_sealed` found at least `bytes` bytes and seals against shrinking, so no access through the
+        // map can fault; the incarnation that made it is dead, and for plain bytes another writer yields other bytes.
+        let map = unsafe { MmapOptions::new().len(bytes as usize).map_mut(&fd) };
+        Ok(Self { fd, map: map.map_err(|source| MemoryError::Kernel { bytes, source })? })
     }
 
     /// The bytes.
@@ -125,32 +124,26 @@ mod tests {
         memory.bytes_mut()[5000] = 7;
         let map = map_received(memory.as_fd(), 8192).unwrap();
         assert_eq!(map[5000], 7);
+        let kept = memory.as_fd().try_clone_to_owned().unwrap();
+        drop(memory);
+        let mut adopted = SharedMemory::adopt(kept, 8192).unwrap();
+        assert_eq!(adopted.bytes()[5000], 7);
+        adopted.bytes_mut()[5000] = 8;
+        assert_eq!(map[5000], 8);
     }
 
     /// Sabotage: skip the seal check, or the size check.
     #[test]
     fn foreign_descriptors_are_refused() {
         let null = std::fs::File::open("/dev/null").unwrap();
-        assert!(matches!(
-            check_sealed(null.as_fd(), 1),
-            Err(MemoryError::NotMemfd)
-        ));
+        assert!(matches!(check_sealed(null.as_fd(), 1), Err(MemoryError::NotMemfd)));
         let small = sealed("test", 4096).unwrap();
         assert!(matches!(
             check_sealed(small.as_fd(), 4097),
-            Err(MemoryError::TooSmall {
-                need: 4097,
-                got: 4096
-            })
+            Err(MemoryError::TooSmall { need: 4097, got: 4096 })
         ));
-        let open = MemfdOptions::default()
-            .allow_sealing(true)
-            .create("test")
-            .unwrap();
+        let open = MemfdOptions::default().allow_sealing(true).create("test").unwrap();
         open.as_file().set_len(4096).unwrap();
-        assert!(matches!(
-            check_sealed(open.as_file().as_fd(), 1),
-            Err(MemoryError::Unsealed)
-        ));
+        assert!(matches!(check_sealed(open.as_file().as_fd(), 1), Err(MemoryError::Unsealed)));
     }
 }

@@ -45,14 +45,7 @@ impl Pool {
             fds.push(memory::sealed("lumen-frame", bytes)?);
             buffers.push(bytes);
         }
-        Ok(Self {
-            description: PoolDescription {
-                number,
-                layout,
-                buffers,
-            },
-            fds,
-        })
+        Ok(Self { description: PoolDescription { number, layout, buffers }, fds })
     }
 
     /// What is announced to the reader.
@@ -108,21 +101,12 @@ mod tests {
     use super::*;
     use lumen_ipc::pool::PixelFormat;
 
-    const LAYOUT: Layout = Layout {
-        width: 64,
-        height: 64,
-        stride: 256,
-        format: PixelFormat::Bgrx,
-    };
+    const LAYOUT: Layout = Layout { width: 64, height: 64, stride: 256, format: PixelFormat::Bgrx };
 
     #[test]
     fn an_announced_pool_is_imported() {
         let pool = Pool::new(3, LAYOUT, 5).unwrap();
-        let fds = pool
-            .fds()
-            .iter()
-            .map(|fd| fd.try_clone_to_owned().unwrap())
-            .collect();
+        let fds = pool.fds().iter().map(|fd| fd.try_clone_to_owned().unwrap()).collect();
         let imported = ImportedPool::import(pool.description().clone(), fds).unwrap();
         assert_eq!(imported.picture(4).map(<[u8]>::len), Some(256 * 64));
         assert!(imported.picture(5).is_none());
@@ -131,16 +115,8 @@ mod tests {
     #[test]
     fn impossible_pools_are_refused() {
         assert!(matches!(Pool::new(1, LAYOUT, 0), Err(PoolError::Count(0))));
-        assert!(matches!(
-            Pool::new(1, Layout { stride: 4, ..LAYOUT }, 5),
-            Err(PoolError::Layout(_))
-        ));
-        let huge = Layout {
-            width: 1,
-            height: u32::MAX,
-            stride: u32::MAX,
-            ..LAYOUT
-        };
+        assert!(matches!(Pool::new(1, Layout { stride: 4, ..LAYOUT }, 5), Err(PoolError::Layout(_))));
+        let huge = Layout { width: 1, height: u32::MAX, stride: u32::MAX, ..LAYOUT };
         assert!(matches!(Pool::new(1, huge, 5), Err(PoolError::Layout(_))));
     }
 }

@@ -46,11 +46,7 @@ struct Space {
 
 impl Space {
     fn new(size: usize) -> Self {
-        Self {
-            size,
-            head: 0,
-            out: VecDeque::with_capacity(MAX_UNITS),
-        }
+        Self { size, head: 0, out: VecDeque::with_capacity(MAX_UNITS) }
     }
 
     fn take(&mut self, number: u64, len: usize) -> Result<usize, RingError> {
@@ -94,10 +90,7 @@ impl RingWriter {
     /// Makes a ring of `bytes` bytes.
     pub fn new(bytes: u64) -> Result<Self, MemoryError> {
         let bytes = bytes.min(MAX_RING_BYTES);
-        Ok(Self {
-            memory: SharedMemory::new("lumen-ring", bytes)?,
-            space: Space::new(bytes as usize),
-        })
+        Ok(Self { memory: SharedMemory::new("lumen-ring", bytes)?, space: Space::new(bytes as usize) })
     }
 
     /// Size in bytes.
@@ -140,9 +133,7 @@ pub struct RingReader {
 impl RingReader {
     /// Checks and maps a received ring of `bytes` bytes.
     pub fn import(fd: BorrowedFd<'_>, bytes: u64) -> Result<Self, MemoryError> {
-        Ok(Self {
-            map: memory::map_received(fd, bytes.min(MAX_RING_BYTES))?,
-        })
+        Ok(Self { map: memory::map_received(fd, bytes.min(MAX_RING_BYTES))? })
     }
 
     /// The bytes of one AccessUnit; `None` if they do not lie inside the ring.
@@ -188,9 +179,6 @@ mod tests {
         assert_eq!(reader.unit(offset, 7), Some(&b"picture"[..]));
         assert!(reader.unit(4000, 200).is_none());
         assert!(reader.unit(u32::MAX, u32::MAX).is_none());
-        assert!(matches!(
-            writer.write(2, &[0; 5000]),
-            Err(RingError::TooLong { .. })
-        ));
+        assert!(matches!(writer.write(2, &[0; 5000]), Err(RingError::TooLong { .. })));
     }
 }

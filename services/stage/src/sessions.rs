@@ -124,11 +124,7 @@ pub struct Sessions<Spec> {
 
 impl<Spec> Clone for Sessions<Spec> {
     fn clone(&self) -> Self {
-        Self {
-            table: self.table.clone(),
-            pulses: self.pulses.clone(),
-            run: self.run.clone(),
-        }
+        Self { table: self.table.clone(), pulses: self.pulses.clone(), run: self.run.clone() }
     }
 }
 
@@ -139,15 +135,8 @@ fn lock<Spec>(table: &Shared<Spec>) -> MutexGuard<'_, Table<Spec>> {
 impl<Spec: Send + 'static> Sessions<Spec> {
     /// `run` is the body of each session's thread.
     pub fn new(pulses: Pulses, run: impl Fn(Seat<Spec>) + Send + Sync + 'static) -> Self {
-        let table = Table {
-            births: 0,
-            entries: HashMap::new(),
-        };
-        Self {
-            table: Arc::new(Mutex::new(table)),
-            pulses,
-            run: Arc::new(run),
-        }
+        let table = Table { births: 0, entries: HashMap::new() };
+        Self { table: Arc::new(Mutex::new(table)), pulses, run: Arc::new(run) }
     }
 
     /// Opens `session` or attaches to it again; returns the reader's end of the new link.
@@ -164,48 +153,32 @@ impl<Spec: Send + 'static> Sessions<Spec> {
         if table.entries.len() >= MAX_SESSIONS {
             return Err(OpenError::TooMany);
         }
-        let entry = self.start(session, table.births)?;
-        entry.mail(letter);
+        let entry = self.start(session, table.births, letter)?;
         table.births += 1;
         table.entries.insert(session, entry);
         Ok(theirs)
     }
 
-    fn start(&self, session: SessionId, birth: u64) -> Result<Entry<Spec>, OpenError> {
+    fn start(&self, session: SessionId, birth: u64, first: Mail<Spec>) -> Result<Entry<Spec>, OpenError> {
         let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK);
         let bell = Arc::new(bell.map_err(|error| OpenError::Kernel(error.into()))?);
         let (sender, letters) = mpsc::channel();
-        let seat = Seat {
-            session,
-            mailbox: Mailbox {
-                letters,
-                bell: bell.clone(),
-            },
-            pulse: self.pulses.register(),
-        };
+        let entry = Entry { birth, letters: sender, bell: bell.clone() };
+        // Before the thread starts, because it looks for its first letter at once.
+        entry.mail(first);
+        let seat = Seat { session, mailbox: Mailbox { letters, bell }, pulse: self.pulses.register() };
         let (run, table) = (self.run.clone(), self.table.clone());
         thread::Builder::new()
-            .name(format!(
-                "session-{}",
-                session.to_string().get(..7).unwrap_or_default()
-            ))
+            .name(format!("session-{}", session.to_string().get(..7).unwrap_or_default()))
             .spawn(move || {
                 run(seat);
                 let mut table = lock(&table);
-                if table
-                    .entries
-                    .get(&session)
-                    .is_some_and(|entry| entry.birth == birth)
-                {
+                if table.entries.get(&session).is_some_and(|entry| entry.birth == birth) {
                     table.entries.remove(&session);
                 }
             })
             .map_err(OpenError::Kernel)?;
-        Ok(Entry {
-            birth,
-            letters: sender,
-            bell,
-        })
+        Ok(entry)
     }
 
     /// Asks the thread of `session` to release everything.
@@ -285,9 +258,6 @@ mod tests {
             sessions.open(SessionId([n as u8; 16]), 0).unwrap();
         }
         assert!(matches!(sessions.open(ID, 0), Err(OpenError::TooMany)) || sessions.list().contains(&ID));
-        assert!(matches!(
-            sessions.open(SessionId([99; 16]), 0),
-            Err(OpenError::TooMany)
-        ));
+        assert!(matches!(sessions.open(SessionId([99; 16]), 0), Err(OpenError::TooMany)));
     }
 }

@@ -43,11 +43,7 @@ impl Stage1 {
         generation: Generation,
         fill: impl Fn(&mut Report) + Send + Sync + 'static,
     ) -> Self {
-        Self {
-            stage,
-            generation,
-            fill: std::sync::Arc::new(fill),
-        }
+        Self { stage, generation, fill: std::sync::Arc::new(fill) }
     }
 }
 

@@ -1,3 +1,10 @@
-//! lumen's network stage: speaks to the clients
+//! lumen-transportd: lumen's network stage.
+#![forbid(unsafe_code)]
 
-fn main() {}
+use std::process::ExitCode;
+
+use lumen_ipc::Stage;
+
+fn main() -> ExitCode {
+    lumen_stage::boot::run(Stage::Transportd, lumen_transportd::run::run)
+}

@@ -1,8 +1,18 @@
 //! lumen's virtual displays: one Output per session at the client's own mode.
 #![forbid(unsafe_code)]
 
+pub mod app;
 pub mod backends;
+pub mod config;
+pub mod display;
+pub mod logind;
 pub mod places;
+mod private_bus;
 pub mod process;
+pub mod recover;
+pub mod run;
+pub mod shown;
+pub mod stage;
 pub mod systemd;
 pub mod units;
+pub mod watch;

@@ -1,3 +1,12 @@
 //! lumen's virtual displays: one Output per session at the client's own mode
+#![forbid(unsafe_code)]
 
-fn main() {}
+use std::process::ExitCode;
+
+use lumen_ipc::Stage;
+use lumen_vdisplayd::{recover, run};
+
+fn main() -> ExitCode {
+    recover::sweep(std::env::args().skip(1))
+        .unwrap_or_else(|| lumen_stage::boot::run(Stage::Vdisplayd, run::run))
+}

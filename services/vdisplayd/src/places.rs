@@ -5,6 +5,7 @@
 //!                               /SESSION.sock     its IPC socket
 //!                               /SESSION.display  the X display it offers, written by itself
 //!                               /SESSION.name     name of the output that we made in the user's sway
+//!                               /SESSION.holder   process id of the captured that needs the Output
 //! ```
 //! They do not lie in a RuntimeDirectory of vdisplayd, because that is removed while the units that own these files
 //! still stop.
@@ -15,6 +16,8 @@ use std::{
 };
 
 use lumen_ipc::SessionId;
+
+const KINDS: [&str; 7] = ["conf", "sock", "display", "display.new", "name", "holder", "new"];
 
 /// Directories and identity of this process.
 #[derive(Debug, Clone)]
@@ -43,7 +46,8 @@ pub enum PlacesError {
 impl Places {
     /// From the environment of this process.
     pub fn find() -> Result<Self, PlacesError> {
-        let runtime = env::var_os("XDG_RUNTIME_DIR").filter(|path| !path.is_empty()).ok_or(PlacesError::NoRuntime)?;
+        let runtime =
+            env::var_os("XDG_RUNTIME_DIR").filter(|path| !path.is_empty()).ok_or(PlacesError::NoRuntime)?;
         let program = env::current_exe().map_err(PlacesError::NoProgram)?;
         Ok(Self {
             runtime: runtime.into(),
@@ -69,10 +73,17 @@ impl Places {
 
     /// Removes all files of `session`, and the folder if it was the last.
     pub fn forget(&self, session: SessionId) {
-        for kind in ["conf", "sock", "display", "name", "new"] {
+        for kind in KINDS {
             let _ = fs::remove_file(self.file(session, kind));
         }
         let _ = fs::remove_dir(self.folder());
+    }
+
+    /// The sessions that have files here.
+    pub fn sessions(&self) -> Vec<SessionId> {
+        let files = fs::read_dir(self.folder()).into_iter().flatten().flatten();
+        let session = |name: &str| name.split('.').next()?.parse().ok();
+        files.filter_map(|file| session(file.file_name().to_str()?)).collect()
     }
 
     fn folder(&self) -> PathBuf {
@@ -133,6 +144,7 @@ mod tests {
         let (one, two) = (SessionId([1; 16]), SessionId([2; 16]));
         places.write(one, "name", "HEADLESS-2").unwrap();
         let kept = places.write(two, "conf", "x").unwrap();
+        assert_eq!(places.sessions().len(), 2);
         places.forget(one);
         assert!(!places.file(one, "name").exists() && kept.exists());
         places.forget(two);

@@ -8,7 +8,11 @@ use std::{collections::HashMap, path::PathBuf, time::Duration};
 
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::{net::UnixStream, sync::Mutex};
-use zbus::{Connection, DynamicType, Message, OwnedObjectPath, OwnedVariant, Type, Variant, connection::Builder};
+use zbus::{
+    Connection, DynamicType, Message, OwnedObjectPath, OwnedVariant, Type, Variant, connection::Builder,
+};
+
+use crate::private_bus::PrivateSocket;
 
 /// Time for one answer of the manager, because a reload of many units takes a second.
 const ANSWER_LIMIT: Duration = Duration::from_secs(4);
@@ -42,6 +46,18 @@ pub enum SystemdError {
     },
 }
 
+impl SystemdError {
+    /// Whether the unit is not there, or was forgotten between two calls.
+    fn is_no_such_unit(&self) -> bool {
+        let Self::Refused { source, .. } = self else { return false };
+        match &**source {
+            zbus::Error::MethodError(name, ..) => name.ends_with(".NoSuchUnit"),
+            zbus::Error::FDO(error) => matches!(**error, zbus::fdo::Error::UnknownObject(_)),
+            _ => false,
+        }
+    }
+}
+
 /// A service that exists until it is stopped, as its `Exec` line and properties say.
 #[derive(Debug, Clone)]
 pub struct TransientUnit {
@@ -49,16 +65,16 @@ pub struct TransientUnit {
     pub name: String,
     /// One line for people.
     pub description: String,
-    /// Program (an absolute path) and arguments; empty for a unit that only holds `stop_post`.
+    /// Program (an absolute path) and arguments; empty for a unit that only holds `after_stop`.
     pub start: Vec<String>,
     /// Program (an absolute path) and arguments, run after the unit stopped, however it did; empty for none.
-    pub stop_post: Vec<String>,
+    pub after_stop: Vec<String>,
     /// `NAME=value`.
     pub environment: Vec<String>,
     /// Names taken out of the manager's own environment.
     pub unset: Vec<String>,
-    /// Units whose stop stops this one too.
-    pub part_of: Vec<String>,
+    /// Units whose stop or restart stops this one too. (PartOf would start it again at their restart.)
+    pub stops_with: Vec<String>,
     /// Units that this one starts after and therefore stops before.
     pub after: Vec<String>,
     /// Where in the cgroup tree.
@@ -70,7 +86,7 @@ pub struct TransientUnit {
 pub enum UnitState {
     /// Not loaded: never started, or stopped and forgotten.
     Absent,
-    /// Starts, or stops.
+    /// Starts or stops, or is about to.
     Changing,
     /// Runs with this main process; 0 if it needs none.
     Running {
@@ -111,18 +127,17 @@ impl UserManager {
         let _ = self.call::<(), _>("ResetFailedUnit", PATH, MANAGER, &unit.name, &unit.name).await;
         type Auxiliary = Vec<(String, Vec<(String, OwnedVariant)>)>;
         let body = (&unit.name, "fail", unit.properties(), Auxiliary::new());
-        let _job: OwnedObjectPath =
-            self.call("StartTransientUnit", PATH, MANAGER, &unit.name, &body).await?;
+        let _job: OwnedObjectPath = self.call("StartTransientUnit", PATH, MANAGER, &unit.name, &body).await?;
         Ok(())
     }
 
     /// Asks the manager to stop `name`; a unit that is not there is fine.
     pub async fn stop(&self, name: &str) -> Result<(), SystemdError> {
-        if self.state(name).await? == UnitState::Absent {
-            return Ok(());
+        // Not asked for its state first: a unit whose start is still queued looks like one that is not there.
+        match self.call::<OwnedObjectPath, _>("StopUnit", PATH, MANAGER, name, &(name, "replace")).await {
+            Err(error) if error.is_no_such_unit() => Ok(()),
+            other => other.map(drop),
         }
-        let _job: OwnedObjectPath = self.call("StopUnit", PATH, MANAGER, name, &(name, "replace")).await?;
-        Ok(())
     }
 
     /// Whether `name` is gone within `limit`.
@@ -140,13 +155,13 @@ impl UserManager {
     /// What `name` is doing now.
     pub async fn state(&self, name: &str) -> Result<UnitState, SystemdError> {
         let path: OwnedObjectPath = match self.call("GetUnit", PATH, MANAGER, name, &name).await {
-            Err(SystemdError::Refused { .. }) => return Ok(UnitState::Absent),
+            Err(error) if error.is_no_such_unit() => return Ok(UnitState::Absent),
             other => other?,
         };
         // An empty interface name means the properties of all interfaces.
         let properties = self.call("GetAll", path.as_str(), PROPERTIES, name, &"").await;
         match properties {
-            Err(SystemdError::Refused { .. }) => Ok(UnitState::Absent),
+            Err(error) if error.is_no_such_unit() => Ok(UnitState::Absent),
             other => Ok(state_of(&other?)),
         }
     }
@@ -160,20 +175,19 @@ impl UserManager {
         Ok(lines.iter().filter_map(|line| line.split_once('=')).map(|(k, v)| (k.into(), v.into())).collect())
     }
 
+    /// Where people read what the unit `name` said: the journal, or the file that `lumenctl run` has it written to.
+    pub fn log_of(&self, name: &str) -> String {
+        let file = self.runtime.join(format!("log-{}", name.trim_end_matches(".service")));
+        match file.exists() {
+            true => file.display().to_string(),
+            false => format!("`journalctl --user -u {name}`"),
+        }
+    }
+
     /// Names of the loaded units that match the glob `pattern`.
     pub async fn list(&self, pattern: &str) -> Result<Vec<String>, SystemdError> {
-        type Row = (
-            String,
-            String,
-            String,
-            String,
-            String,
-            String,
-            OwnedObjectPath,
-            u32,
-            String,
-            OwnedObjectPath,
-        );
+        type Row =
+            (String, String, String, String, String, String, OwnedObjectPath, u32, String, OwnedObjectPath);
         let body = (Vec::<String>::new(), vec![pattern]);
         let rows: Vec<Row> = self.call("ListUnitsByPatterns", PATH, MANAGER, pattern, &body).await?;
         Ok(rows.into_iter().map(|row| row.0).collect())
@@ -191,7 +205,8 @@ impl UserManager {
         R: DeserializeOwned + Type,
         B: Serialize + DynamicType,
     {
-        let refused = |source| SystemdError::Refused { call: method, what: what.to_owned(), source: Box::new(source) };
+        let refused =
+            |source| SystemdError::Refused { call: method, what: what.to_owned(), source: Box::new(source) };
         let mut kept = self.connection.lock().await;
         let mut fresh = kept.is_none();
         loop {
@@ -213,9 +228,10 @@ impl UserManager {
 
     async fn connect(&self) -> Result<Connection, SystemdError> {
         let path = self.runtime.join("systemd/private");
-        let stream = UnixStream::connect(&path).await.and_then(UnixStream::into_std);
-        let private = match stream {
-            Ok(stream) => Builder::unix_stream(stream).p2p().method_timeout(ANSWER_LIMIT).build().await,
+        let private = match UnixStream::connect(&path).await {
+            Ok(stream) => {
+                Builder::socket(PrivateSocket(stream)).p2p().method_timeout(ANSWER_LIMIT).build().await
+            }
             Err(error) => Err(error.into()),
         };
         match private {
@@ -243,6 +259,12 @@ fn state_of(properties: &HashMap<String, OwnedVariant>) -> UnitState {
     };
     let number = |key: &str| properties.get(key).and_then(|value| i32::try_from(&**value).ok()).unwrap_or(0);
     let pid = properties.get("MainPID").and_then(|value| u32::try_from(&**value).ok()).unwrap_or(0);
+    // Its number and path; 0 if nothing is queued.
+    if let Some(Variant::Structure(job)) = properties.get("Job").map(|value| &**value)
+        && matches!(job.fields().first(), Some(Variant::U32(1..)))
+    {
+        return UnitState::Changing;
+    }
     match (text("ActiveState").as_str(), text("SubState").as_str()) {
         ("active", "exited") if number("ExecMainCode") == 0 => UnitState::Running { pid },
         ("active", "exited") | ("failed", _) => {
@@ -282,16 +304,17 @@ impl TransientUnit {
             ("Slice", self.slice.into()),
             ("Environment", self.environment.clone().into()),
             ("UnsetEnvironment", self.unset.clone().into()),
-            ("PartOf", self.part_of.clone().into()),
+            ("StopPropagatedFrom", self.stops_with.clone().into()),
             ("After", self.after.clone().into()),
         ];
-        if self.start.is_empty() {
-            properties.push(("Type", "oneshot".into()));
-        } else {
-            properties.push(("ExecStart", exec(&self.start).into()));
+        // systemd wants an ExecStart or an ExecStop; without a process that may die, both ends are the same.
+        let stop = if self.start.is_empty() { "ExecStop" } else { "ExecStopPost" };
+        match self.start.is_empty() {
+            true => properties.push(("Type", "oneshot".into())),
+            false => properties.push(("ExecStart", exec(&self.start).into())),
         }
-        if !self.stop_post.is_empty() {
-            properties.push(("ExecStopPost", exec(&self.stop_post).into()));
+        if !self.after_stop.is_empty() {
+            properties.push((stop, exec(&self.after_stop).into()));
         }
         properties
     }
@@ -299,3 +322,42 @@ impl TransientUnit {
 
 /// Microseconds between SIGTERM and SIGKILL, because `systemctl --user stop lumen.target` must end within 2 s.
 const STOP_LIMIT_US: u64 = 1_200_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn state(active: &str, sub: &str, job: u32, main: (i32, i32)) -> UnitState {
+        let path = zbus::ObjectPath::try_from("/").unwrap();
+        let properties: [(&str, Variant<'_>); 6] = [
+            ("ActiveState", active.into()),
+            ("SubState", sub.into()),
+            ("Job", (job, path).into()),
+            ("ExecMainCode", main.0.into()),
+            ("ExecMainStatus", main.1.into()),
+            ("MainPID", 42u32.into()),
+        ];
+        let owned = |(key, value): (&str, Variant<'_>)| (key.to_owned(), value.try_to_owned().unwrap());
+        state_of(&properties.into_iter().map(owned).collect())
+    }
+
+    /// Sabotage: ignore the job.
+    #[test]
+    fn unit_whose_start_is_queued_is_not_absent() {
+        assert_eq!(state("inactive", "dead", 7, (0, 0)), UnitState::Changing);
+        assert_eq!(state("inactive", "dead", 0, (0, 0)), UnitState::Absent);
+        assert_eq!(state("active", "running", 0, (0, 0)), UnitState::Running { pid: 42 });
+    }
+
+    #[test]
+    fn end_of_a_process_is_told_in_words() {
+        let ended = |how: &str| UnitState::Ended { how: how.to_owned() };
+        assert_eq!(state("active", "exited", 0, (1, 3)), ended("with exit status 3"));
+        assert_eq!(state("active", "exited", 0, (2, 11)), ended("by signal 11"));
+        assert_eq!(
+            state("active", "exited", 0, (0, 0)),
+            UnitState::Running { pid: 42 },
+            "a keeper has no process"
+        );
+    }
+}

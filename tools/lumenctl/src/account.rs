@@ -7,8 +7,8 @@ use std::process::Command;
 
 use rustix::fs::{Gid, Uid};
 use rustix::thread::{
-    CapabilitySet, CapabilitySets, capabilities, clear_ambient_capability_set, set_capabilities, set_no_new_privs,
-    set_thread_groups, set_thread_res_gid, set_thread_res_uid,
+    CapabilitySet, CapabilitySets, capabilities, clear_ambient_capability_set, set_capabilities,
+    set_no_new_privs, set_thread_groups, set_thread_res_gid, set_thread_res_uid,
 };
 use serde::{Deserialize, Serialize};
 
@@ -116,7 +116,8 @@ mod tests {
 
     #[test]
     fn a_passwd_line_becomes_an_account() {
-        let account = parse("ada:x:1001:1002:Ada,,,:/home/ada:/bin/bash", "1002 44 27").expect("a whole line");
+        let account =
+            parse("ada:x:1001:1002:Ada,,,:/home/ada:/bin/bash", "1002 44 27").expect("a whole line");
         assert_eq!((account.uid, account.gid), (1001, 1002));
         assert_eq!(account.home, Path::new("/home/ada"));
         assert_eq!(account.groups, [1002, 44, 27]);

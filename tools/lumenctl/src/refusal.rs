@@ -9,7 +9,9 @@ use crate::account::Account;
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum Refusal {
     /// The caller has a user manager, which runs the constellation better than a private one.
-    #[error("you have a systemd user manager already; let it run the constellation:\n  systemctl --user start lumen.target")]
+    #[error(
+        "you have a systemd user manager already; let it run the constellation:\n  systemctl --user start lumen.target"
+    )]
     OwnManager,
     /// systemd runs the machine but no manager runs for the caller.
     #[error(
@@ -21,16 +23,32 @@ pub enum Refusal {
         name: String,
     },
     /// Nobody booted systemd and the caller is not root.
-    #[error("nobody booted systemd here, and a private one needs root for its cgroup and mounts:\n  sudo lumenctl run")]
+    #[error(
+        "nobody booted systemd here, and a private one needs root for its cgroup and mounts:\n  sudo lumenctl run"
+    )]
     NotRoot,
-    /// Root without a word about whose constellation it is.
+    /// Root asked for a `run` without a word about whose constellation it is.
     #[error(
         "root has to say whose constellation it is, because stages and compositors run as an ordinary user:\n  \
+         lumenctl run --user NAME"
+    )]
+    NoUser,
+    /// Root asked about a constellation, and there is none or more than one.
+    #[error(
+        "it cannot be told whose constellation is meant: either none runs or more than one; name its user:\n  \
          lumenctl {command} --user NAME"
     )]
-    NoUser {
+    Whose {
         /// The subcommand that was asked for.
         command: &'static str,
+    },
+    /// An ordinary user asked about somebody else.
+    #[error("only root may look into the constellation of {name}:\n  sudo lumenctl {command} --user {name}")]
+    NotTheirs {
+        /// The subcommand that was asked for.
+        command: &'static str,
+        /// The other user.
+        name: String,
     },
     /// Root asked for a constellation of its own.
     #[error("the constellation never runs as root; name an ordinary user:\n  lumenctl run --user NAME")]
@@ -67,7 +85,9 @@ pub enum Refusal {
         path: PathBuf,
     },
     /// A directory lacks what the units start.
-    #[error("{directory} has no {missing}; build it with `cargo build --release`, or name another place with {option}")]
+    #[error(
+        "{directory} has no {missing}; build it with `cargo build --release`, or name another place with {option}"
+    )]
     Incomplete {
         /// Where it was looked for.
         directory: PathBuf,

@@ -1,6 +1,6 @@
 //! A picture that says which picture it is: every frame is a pure function of one 32-bit number.
 //!
-//! A program that streams a screen is judged by what arrives. [`render`] draws frame *n*, [`read`] finds *n* in a
+//! A program that streams a screen is judged by what arrives. [`render()`] draws frame *n*, [`read()`] finds *n* in a
 //! decoded picture or says that it cannot, and [`Reference`] draws the same frame again so that what arrived is
 //! compared with what was shown, and not with a recording of it.
 //!

@@ -74,7 +74,9 @@ impl Pool {
 
     /// Draws frame `number` into a free buffer; `None` while the compositor reads both.
     pub fn draw(&mut self, number: u32) -> anyhow::Result<Option<Drawn<'_>>> {
-        let Some(slot) = self.buffers.iter().position(|b| !b.busy) else { return Ok(None) };
+        let Some(slot) = self.buffers.iter().position(|b| !b.busy) else {
+            return Ok(None);
+        };
         let first = self.buffers.iter().all(|b| !b.drawn);
         let (width, height) = (self.layout.width, self.layout.height);
         if first {
@@ -82,7 +84,9 @@ impl Pool {
         } else {
             render_moving(number, width, height, &mut self.pixels)?;
         }
-        let Some(buffer) = self.buffers.get_mut(slot) else { return Ok(None) };
+        let Some(buffer) = self.buffers.get_mut(slot) else {
+            return Ok(None);
+        };
         let whole = Region { x: 0, y: 0, width, height };
         let rows = if buffer.drawn { bounds(&self.layout.moving()) } else { 0..height };
         let row_bytes = width as usize * 4;

@@ -125,8 +125,12 @@ impl Window {
     }
 
     fn try_draw(&mut self, queue: &QueueHandle<Self>) -> anyhow::Result<()> {
-        let (Next::Draw { number }, Some(pool)) = (self.next, &mut self.pool) else { return Ok(()) };
-        let Some(drawn) = pool.draw(number)? else { return Ok(()) };
+        let (Next::Draw { number }, Some(pool)) = (self.next, &mut self.pool) else {
+            return Ok(());
+        };
+        let Some(drawn) = pool.draw(number)? else {
+            return Ok(());
+        };
         self.surface.attach(Some(drawn.buffer), 0, 0);
         for r in drawn.damage {
             self.surface.damage_buffer(r.x as i32, r.y as i32, r.width as i32, r.height as i32);
@@ -159,7 +163,9 @@ impl Window {
 
     /// Waits until the next frame may be shown.
     fn hold(&self) {
-        let (Some(fps), Some(last)) = (self.pace.most_per_second, self.last) else { return };
+        let (Some(fps), Some(last)) = (self.pace.most_per_second, self.last) else {
+            return;
+        };
         let due = last + Duration::from_secs(1) / fps;
         std::thread::sleep(due.saturating_duration_since(Instant::now()));
     }

@@ -1,9 +1,10 @@
 //! The project's own chores: what no test of the program can see.
 //!
 //! `cargo xtask tidy` reads the workspace as a strict colleague would: it checks the rules of `docs/architecture.md`
-//! that a machine can check, and prints one line for each.
+//! that a machine can check, and prints one line for each. `cargo xtask bench` measures and prints.
 #![forbid(unsafe_code)]
 
+mod bench;
 mod checks;
 mod text;
 mod tidy;
@@ -12,7 +13,7 @@ mod workspace;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 
 /// The project's own chores.
 #[derive(Parser)]
@@ -20,13 +21,51 @@ use clap::Parser;
 enum Chore {
     /// Check format, lints, docs, licences, dependency directions, file sizes, units and the specification.
     Tidy {
+        /// First install the tools it needs and cargo can build (cargo-deny: about a minute).
+        #[arg(long)]
+        install: bool,
         /// Names of checks; without any, all of them.
         only: Vec<String>,
+    },
+    /// Measure something and print it.
+    #[command(subcommand)]
+    Bench(Bench),
+    /// The second process of `bench pipeline`.
+    #[command(hide = true)]
+    Echo,
+}
+
+/// What can be measured.
+#[derive(Subcommand)]
+enum Bench {
+    /// What the pipeline adds to the encoder's own time. Needs root and `make build`.
+    Pipeline {
+        /// How long to stream.
+        #[arg(long, default_value_t = 10)]
+        seconds: u32,
+    },
+    /// System calls a frame, stage by stage. Needs root, strace and `make build`.
+    Syscalls {
+        /// How long to count.
+        #[arg(long, default_value_t = 5)]
+        seconds: u32,
     },
 }
 
 fn main() -> anyhow::Result<ExitCode> {
     match Chore::parse() {
-        Chore::Tidy { only } => tidy::run(&only),
+        Chore::Tidy { install, only } => {
+            if install {
+                checks::cargo::install_deny()?;
+            }
+            tidy::run(&only)
+        }
+        Chore::Bench(Bench::Pipeline { seconds }) => {
+            bench::pipeline::run(seconds).map(|()| ExitCode::SUCCESS)
+        }
+        Chore::Bench(Bench::Syscalls { seconds }) => {
+            bench::syscalls::run(seconds).map(|()| ExitCode::SUCCESS)
+        }
+        Chore::Echo => bench::hop::echo().map(|()| ExitCode::SUCCESS),
     }
 }

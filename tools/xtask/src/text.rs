@@ -35,7 +35,8 @@ fn skip(text: &str) -> usize {
         let hashes = raw.len() - raw.trim_start_matches('#').len();
         if let Some(inside) = raw.trim_start_matches('#').strip_prefix('"') {
             let close = format!("\"{}", "#".repeat(hashes));
-            return text.len() - inside.len() + inside.find(&close).map_or(inside.len(), |at| at + close.len());
+            return text.len() - inside.len()
+                + inside.find(&close).map_or(inside.len(), |at| at + close.len());
         }
         return 0;
     }
@@ -81,7 +82,9 @@ fn quoted(inside: &str, quote: char) -> usize {
 
 /// `'x'` and `'\n'`, but not the lifetime `'a`.
 fn character(text: &str) -> usize {
-    let Some(inside) = text.strip_prefix('\'') else { return 0 };
+    let Some(inside) = text.strip_prefix('\'') else {
+        return 0;
+    };
     let mut chars = inside.chars();
     match (chars.next(), chars.next()) {
         (Some('\\'), _) => 1 + quoted(inside, '\''),

@@ -21,21 +21,49 @@ struct Check {
 /// The cheap ones first: a wrong name should not wait for a compiler.
 const CHECKS: [Check; 14] = [
     Check { name: "fmt", run: cargo::format, remedy: "run `cargo fmt --all`" },
-    Check { name: "sizes", run: sizes::check, remedy: "a file that long hides a type: name it and give it a file" },
+    Check {
+        name: "sizes",
+        run: sizes::check,
+        remedy: "a file that long hides a type: name it and give it a file",
+    },
     Check { name: "words", run: words::check, remedy: "finish it, or say in an issue what is missing" },
-    Check { name: "manifests", run: manifests::check, remedy: "the root Cargo.toml alone decides versions and lints" },
+    Check {
+        name: "manifests",
+        run: manifests::check,
+        remedy: "the root Cargo.toml alone decides versions and lints",
+    },
     Check {
         name: "directions",
         run: directions::check,
         remedy: "dependencies point one way: core <- ipc-schema <- services/stage <- services/*; move what is shared down",
     },
-    Check { name: "unsafety", run: unsafety::check, remedy: "move it into one of the rooms that tools/xtask/src/checks/unsafety.rs names" },
+    Check {
+        name: "unsafety",
+        run: unsafety::check,
+        remedy: "move it into one of the rooms that tools/xtask/src/checks/unsafety.rs names",
+    },
     Check { name: "interfaces", run: interfaces::check, remedy: "mend the XML in ipc-schema/dbus" },
     Check { name: "links", run: links::check, remedy: "mend the link, or write the file that it promises" },
-    Check { name: "specification", run: specification::check, remedy: "each row of docs/specification.md links its test or is *pending*" },
-    Check { name: "units", run: units::check, remedy: "mend the unit; `man systemd.directives` finds each key's page" },
-    Check { name: "licences", run: cargo::deny, remedy: "see deny.toml: another crate, or an exception with its reason" },
-    Check { name: "advisories", run: cargo::advisories, remedy: "see deny.toml: update, or an `ignore` with its reason" },
+    Check {
+        name: "specification",
+        run: specification::check,
+        remedy: "each row of docs/specification.md links its test or is *pending*",
+    },
+    Check {
+        name: "units",
+        run: units::check,
+        remedy: "mend the unit; `man systemd.directives` finds each key's page",
+    },
+    Check {
+        name: "licences",
+        run: cargo::deny,
+        remedy: "see deny.toml: another crate, or an exception with its reason",
+    },
+    Check {
+        name: "advisories",
+        run: cargo::advisories,
+        remedy: "see deny.toml: update, or an `ignore` with its reason",
+    },
     Check { name: "clippy", run: cargo::clippy, remedy: "mend it, or `#[expect(lint, reason = ...)]`" },
     Check { name: "rustdoc", run: cargo::rustdoc, remedy: "mend the comment" },
 ];

@@ -96,8 +96,11 @@ impl Workspace {
     /// The JSON has another shape, or a package lies outside `root`.
     pub fn from_metadata(root: PathBuf, json: &[u8]) -> anyhow::Result<Self> {
         let metadata: Metadata = serde_json::from_slice(json).context("cargo metadata has another shape")?;
-        let packages =
-            metadata.packages.into_iter().map(|package| package.below(&root)).collect::<anyhow::Result<_>>()?;
+        let packages = metadata
+            .packages
+            .into_iter()
+            .map(|package| package.below(&root))
+            .collect::<anyhow::Result<_>>()?;
         Ok(Self { root, packages })
     }
 
@@ -111,7 +114,9 @@ impl Workspace {
         walk(&self.root, &mut found)?;
         let mut found: Vec<PathBuf> = found
             .into_iter()
-            .filter(|path| path.to_str().is_some_and(|path| endings.iter().any(|ending| path.ends_with(ending))))
+            .filter(|path| {
+                path.to_str().is_some_and(|path| endings.iter().any(|ending| path.ends_with(ending)))
+            })
             .filter_map(|path| path.strip_prefix(&self.root).map(Path::to_path_buf).ok())
             .collect();
         found.sort();
@@ -170,13 +175,20 @@ impl MetadataTarget {
 impl MetadataPackage {
     fn below(self, root: &Path) -> anyhow::Result<Package> {
         let below = |path: &Path| {
-            path.strip_prefix(root).map(Path::to_path_buf).with_context(|| format!("{} is elsewhere", path.display()))
+            path.strip_prefix(root)
+                .map(Path::to_path_buf)
+                .with_context(|| format!("{} is elsewhere", path.display()))
         };
         let roots = self.targets.iter().filter(|target| ["lib", "bin"].iter().any(|kind| target.is(kind)));
         Ok(Package {
             folder: below(self.manifest_path.parent().context("a manifest lies in no folder")?)?,
             roots: roots.map(|target| below(&target.src_path)).collect::<anyhow::Result<_>>()?,
-            binaries: self.targets.iter().filter(|target| target.is("bin")).map(|bin| bin.name.clone()).collect(),
+            binaries: self
+                .targets
+                .iter()
+                .filter(|target| target.is("bin"))
+                .map(|bin| bin.name.clone())
+                .collect(),
             name: self.name,
             dependencies: self.dependencies,
         })

@@ -1,17 +1,21 @@
 //! Where pictures come from: one trait, one file or folder per backend.
 //!
-//! A source owns a file descriptor to poll and no buffer. It says which layout it needs, is given a pool of such buffers and then,
-//! one by one, buffers to fill; what it gives back is the brain's to keep (`newest.rs`). It never waits and never sleeps.
+//! A source owns a file descriptor to poll and no buffer. It says which layout it needs, is given a pool of
+//! such buffers and then, one by one, buffers to fill; what it gives back is the brain's to keep
+//! (`newest.rs`). It never waits and never sleeps.
 
 pub mod pattern;
 pub mod wlroots;
 
 use crate::newest::Picture;
 use lumen_ipc::{
-    Mode,
+    Failure, FailureClass, Mode,
     pool::{Layout, LayoutError},
 };
 use std::os::fd::BorrowedFd;
+
+/// Copies refused in a row before a source gives up. Because one or two are refused at each change of mode.
+const MOST_REFUSED: u32 = 16;
 
 /// What a source has to say.
 #[expect(clippy::large_enum_variant, reason = "a box would be an allocation for each picture")]
@@ -42,12 +46,12 @@ pub enum Event {
 pub enum SourceError {
     /// The connection to the compositor broke, or the compositor refused a request.
     #[error("the connection to the compositor broke: {0}")]
-    Lost(#[from] wayland_client::backend::WaylandError),
+    Lost(#[from] wlroots::WireError),
     /// The compositor did not answer in time.
-    #[error("the compositor did not answer within {seconds} s")]
+    #[error("the compositor did not answer within {ms} ms")]
     Silent {
         /// How long it was waited for.
-        seconds: u64,
+        ms: u128,
     },
     /// There is no such output, or no more.
     #[error("the compositor has no output named {name:?} (it has: {known})")]
@@ -64,7 +68,9 @@ pub enum SourceError {
         name: String,
     },
     /// The compositor speaks no capture protocol.
-    #[error("the compositor offers neither ext-image-copy-capture-v1 nor wlr-screencopy-v1 version 3, or no {missing}")]
+    #[error(
+        "the compositor offers neither ext-image-copy-capture-v1 nor wlr-screencopy-v1 version 3, or no {missing}"
+    )]
     NoProtocol {
         /// The interface that is missing.
         missing: &'static str,
@@ -102,10 +108,46 @@ pub enum SourceError {
     },
 }
 
+impl From<SourceError> for Failure {
+    fn from(error: SourceError) -> Self {
+        let (class, advice) = match &error {
+            SourceError::Lost(_) | SourceError::OutputGone { .. } | SourceError::NoOutput { .. } => (
+                FailureClass::Temporary,
+                "lumen asks for the Output again by itself; if this stays, see `lumenctl status`",
+            ),
+            SourceError::Silent { .. } | SourceError::Refused { .. } => (
+                FailureClass::Temporary,
+                "lumen tries again by itself; if this stays, restart the compositor",
+            ),
+            SourceError::NoProtocol { .. } => (
+                FailureClass::Environment,
+                "use sway 1.7 or newer, or another compositor that offers one of them",
+            ),
+            SourceError::Format { .. } => (
+                FailureClass::Environment,
+                "let the compositor render with 8 bits per colour (XRGB8888 or XBGR8888)",
+            ),
+            SourceError::Rotated { .. } => (
+                FailureClass::Environment,
+                "turn the output upright, with sway: `swaymsg output NAME transform normal`",
+            ),
+            SourceError::Layout(_) => (FailureClass::Environment, "give the output a smaller mode"),
+            SourceError::System { .. } => (
+                FailureClass::Temporary,
+                "lumen tries again by itself; see `journalctl --user -u lumen-captured`",
+            ),
+        };
+        Self::new(class, error.to_string(), advice)
+    }
+}
+
 /// Something that gives pictures.
 pub trait Source: Send {
     /// Name of the way in which it takes pictures, for Status.
     fn name(&self) -> &'static str;
+
+    /// Why it takes them in this way, for Status.
+    fn why(&self) -> &'static str;
 
     /// The file descriptor to poll for reading; [`Source::dispatch`] when it is ready, and once at the start.
     fn descriptor(&self) -> BorrowedFd<'_>;

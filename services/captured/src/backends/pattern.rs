@@ -1,8 +1,9 @@
-//! A source without a compositor: a picture that is a function of its number, for tests of what lies downstream. It is never
-//! chosen by itself.
+//! A source without a compositor: a picture that is a function of its number, for tests of what lies
+//! downstream. It is never chosen by itself.
 //!
-//! Eight colour bars stand still, a white bar of an eighth of the width moves 8 pixels a picture over the lower half, and the
-//! picture's number stands in the upper left corner as 32 squares of 8 × 8 pixels, white for 1, most significant bit first.
+//! Eight colour bars stand still, a white bar of an eighth of the width moves 8 pixels a picture over the
+//! lower half, and the picture's number stands in the upper left corner as 32 squares of 8 × 8 pixels, white
+//! for 1, most significant bit first.
 
 use super::{Event, Source, SourceError};
 use crate::newest::Picture;
@@ -14,7 +15,8 @@ use lumen_stage::clock::now_ns;
 use rustix::{
     io::Errno,
     time::{
-        Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
+        Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
+        timerfd_settime,
     },
 };
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -54,8 +56,12 @@ impl Pattern {
     /// The kernel gives no timer, or the mode is impossible.
     pub fn new(mode: Mode) -> Result<Self, SourceError> {
         let system = |errno| SourceError::System { what: "making a timer", errno };
-        let layout =
-            Layout { width: mode.width, height: mode.height, stride: mode.width * 4, format: PixelFormat::Bgrx };
+        let layout = Layout {
+            width: mode.width,
+            height: mode.height,
+            stride: mode.width * 4,
+            format: PixelFormat::Bgrx,
+        };
         let bytes = layout.bytes()?;
         let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
         let timer = timerfd_create(TimerfdClockId::Monotonic, flags).map_err(system)?;
@@ -77,14 +83,18 @@ impl Pattern {
 
     fn write(&mut self, buffer: u32) -> Result<(), SourceError> {
         draw(&mut self.scratch, &self.layout, self.number);
-        let Some(memfd) = self.buffers.get(buffer as usize) else { return Ok(()) };
+        let Some(memfd) = self.buffers.get(buffer as usize) else {
+            return Ok(());
+        };
         let mut rest = self.scratch.as_slice();
         while !rest.is_empty() {
             let offset = (self.scratch.len() - rest.len()) as u64;
             match rustix::io::pwrite(memfd, rest, offset) {
                 Ok(written) => rest = rest.get(written..).unwrap_or_default(),
                 Err(Errno::INTR) => {}
-                Err(errno) => return Err(SourceError::System { what: "writing a picture", errno }),
+                Err(errno) => {
+                    return Err(SourceError::System { what: "writing a picture", errno });
+                }
             }
         }
         Ok(())
@@ -99,7 +109,10 @@ impl Pattern {
         let mut damage = Damage::default();
         let number = Rect { x: 0, y: 0, width: 32 * SQUARE, height: SQUARE };
         let way = Rect { x: 0, y: height / 2, width, height: height - height / 2 };
-        [number, way].into_iter().filter_map(|rect| rect.clip(width, height)).for_each(|rect| damage.add(rect));
+        [number, way]
+            .into_iter()
+            .filter_map(|rect| rect.clip(width, height))
+            .for_each(|rect| damage.add(rect));
         damage
     }
 }
@@ -132,6 +145,10 @@ impl Source for Pattern {
         "pattern"
     }
 
+    fn why(&self) -> &'static str {
+        "the configuration asks for it"
+    }
+
     fn descriptor(&self) -> BorrowedFd<'_> {
         self.timer.as_fd()
     }
@@ -152,7 +169,9 @@ impl Source for Pattern {
             return Ok(None);
         }
         // Without a buffer the picture of this tick is nobody's.
-        let Some(buffer) = self.waiting.take() else { return Ok(None) };
+        let Some(buffer) = self.waiting.take() else {
+            return Ok(None);
+        };
         self.number = self.number.wrapping_add(1);
         self.write(buffer)?;
         let picture = Picture { damage: self.damage(), dequeued_ns: now_ns() };

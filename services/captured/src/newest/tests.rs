@@ -98,7 +98,9 @@ impl Model {
     }
 
     fn poll(&mut self) {
-        let Some(frame) = self.newest.poll_frame() else { return };
+        let Some(frame) = self.newest.poll_frame() else {
+            return;
+        };
         let seen = self.seen.as_mut().expect("a Frame goes to a reader only");
         assert!(!self.held.contains(&frame.buffer), "{:?} is out twice", frame.buffer);
         for rect in frame.damage.rects() {
@@ -135,8 +137,8 @@ impl Model {
 }
 
 proptest! {
-    // Sabotage, each turns it red: free the newest buffer when it is returned; replace instead of unite in `add_damage`; let
-    // `poll_frame` forget MAX_FRAMES_OUT; free a leased buffer when a newer picture comes.
+    // Sabotage, each turns it red: free the newest buffer when it is returned; replace instead of unite in
+    // add_damage; let poll_frame forget MAX_FRAMES_OUT; free a leased buffer when a newer picture comes.
     #[test]
     fn no_buffer_is_read_and_written_and_no_damage_is_lost(ops in prop::collection::vec(op(), 1..200)) {
         let mut model = Model::new();

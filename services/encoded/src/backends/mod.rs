@@ -16,9 +16,9 @@ impl Qp {
     /// The coarsest there is.
     pub const COARSEST: Self = Self(51);
 
-    /// The nearest valid quantiser to `value`.
-    pub fn nearest(value: f64) -> Self {
-        Self(value.round().clamp(0.0, 51.0) as u8)
+    /// The quantiser `number`, or the coarsest for numbers beyond it.
+    pub fn new(number: u8) -> Self {
+        Self(number).min(Self::COARSEST)
     }
 
     /// Its number, 0 to 51.
@@ -55,8 +55,18 @@ pub struct Encoded<'a> {
 
 impl Encoded<'_> {
     /// Bytes in all.
-    pub fn len(&self) -> usize {
+    pub fn size(&self) -> usize {
         self.chunks.iter().map(|chunk| chunk.len()).sum()
+    }
+
+    /// All bytes in one piece, joined in `room` if they lie in several.
+    pub fn in_one<'b>(&'b self, room: &'b mut Vec<u8>) -> &'b [u8] {
+        if let [chunk] = self.chunks.as_slice() {
+            return chunk;
+        }
+        room.clear();
+        self.chunks.iter().for_each(|chunk| room.extend_from_slice(chunk));
+        room
     }
 }
 
@@ -100,8 +110,6 @@ pub struct Shape {
     pub height: usize,
     /// Pictures a second at most.
     pub rate: f32,
-    /// Threads, and so slices, for one picture.
-    pub threads: u16,
 }
 
 /// An encoder: one picture in, one AccessUnit out, nothing kept back.
@@ -113,5 +121,17 @@ pub trait Encoder: Send {
     fn encode(&mut self, picture: &Picture, coding: Coding, qp: Qp) -> Result<Encoded<'_>, EncodeError>;
 
     /// Name and version, for status.
-    fn describe(&self) -> String;
+    fn describe(&self) -> &str;
+}
+
+/// Makes encoders, all of one backend.
+pub trait Factory: Send + Sync {
+    /// An encoder of this shape.
+    ///
+    /// # Errors
+    /// The backend refuses the shape.
+    fn make(&self, shape: Shape) -> Result<Box<dyn Encoder>, EncodeError>;
+
+    /// Name and version, and why it was chosen.
+    fn describe(&self) -> (&str, &str);
 }

@@ -9,20 +9,29 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 
 use arrayvec::ArrayVec;
-use openh264_sys2::{self as sys, API, DynamicAPI, ISVCEncoder, ISVCEncoderVtbl, SEncParamExt, SFrameBSInfo, SSourcePicture};
+use openh264_sys2::{
+    self as sys, API, DynamicAPI, ISVCEncoder, ISVCEncoderVtbl, SEncParamExt, SFrameBSInfo, SSourcePicture,
+};
 
-use super::{Coding, EncodeError, Encoded, Encoder, Qp, Shape};
+use super::{Coding, EncodeError, Encoded, Encoder, Factory, Qp, Shape};
+
+/// Threads that openh264 takes at most.
+const MAX_THREADS: u16 = 4;
+/// Pixels of a picture that openh264 takes at most: 36,864 macroblocks, level 5.1 and above.
+pub const MAX_PIXELS: u64 = 36_864 * 256;
+
 use crate::picture::Picture;
 
-/// Highest system library whose structures are known, newest first: 8 and 9 have PSNR fields.
+/// The system library whose structures are known: version 2.6, which is Debian 13's. Earlier ones lack the fields for PSNR.
 #[cfg(all(feature = "system", not(feature = "bundled")))]
-const SONAMES: [&str; 2] = ["libopenh264.so.9", "libopenh264.so.8"];
+const SONAME: &str = "libopenh264.so.8";
 
 /// The library, opened once and shared by all encoders of the process.
 #[derive(Clone)]
 pub struct Library {
     api: Arc<DynamicAPI>,
-    version: String,
+    /// Name and version.
+    name: String,
 }
 
 impl Library {
@@ -42,7 +51,10 @@ impl Library {
                 found.0, found.1
             )));
         }
-        Ok(Self { api: Arc::new(api), version: format!("{}.{}.{}", version.uMajor, version.uMinor, version.uRevision) })
+        Ok(Self {
+            api: Arc::new(api),
+            name: format!("openh264 {}.{}.{}", version.uMajor, version.uMinor, version.uRevision),
+        })
     }
 }
 
@@ -53,13 +65,39 @@ fn load() -> Result<DynamicAPI, EncodeError> {
 
 #[cfg(all(feature = "system", not(feature = "bundled")))]
 fn load() -> Result<DynamicAPI, EncodeError> {
-    for name in SONAMES {
-        // SAFETY: the loader's own search path is trusted; the version is checked before any structure is passed.
-        if let Ok(api) = unsafe { DynamicAPI::from_blob_path_unchecked(name) } {
-            return Ok(api);
-        }
+    // SAFETY: the loader's own search path is trusted; the version is checked before any structure is passed.
+    unsafe { DynamicAPI::from_blob_path_unchecked(SONAME) }.map_err(|error| {
+        EncodeError::Library(format!(
+            "{SONAME} cannot be opened ({error}): install openh264 2.6 (Debian: libopenh264-8), or build lumen with the feature `bundled`"
+        ))
+    })
+}
+
+/// Makes openh264 encoders.
+pub struct Software {
+    library: Library,
+    threads: u16,
+    why: String,
+}
+
+impl Software {
+    /// Encoders with `threads` threads each; `why` they were chosen is for people.
+    ///
+    /// # Errors
+    /// There is no library.
+    pub fn new(threads: u16, why: impl Into<String>) -> Result<Self, EncodeError> {
+        Ok(Self { library: Library::open()?, threads: threads.clamp(1, MAX_THREADS), why: why.into() })
     }
-    Err(EncodeError::Library(format!("none of {} is installed: install libopenh264, version 2.6 or later", SONAMES.join(", "))))
+}
+
+impl Factory for Software {
+    fn make(&self, shape: Shape) -> Result<Box<dyn Encoder>, EncodeError> {
+        Ok(Box::new(OpenH264::new(&self.library, shape, self.threads)?))
+    }
+
+    fn describe(&self) -> (&str, &str) {
+        (&self.library.name, &self.why)
+    }
 }
 
 /// One openh264 encoder.
@@ -76,15 +114,17 @@ pub struct OpenH264 {
 unsafe impl Send for OpenH264 {}
 
 impl OpenH264 {
-    /// Makes an encoder.
+    /// Makes an encoder that uses `threads` threads, and so slices, for one picture.
     ///
     /// # Errors
     /// The library refuses the size or has no memory.
-    pub fn new(library: &Library, shape: Shape) -> Result<Self, EncodeError> {
+    pub fn new(library: &Library, shape: Shape, threads: u16) -> Result<Self, EncodeError> {
         let mut raw: *mut ISVCEncoder = std::ptr::null_mut();
         // SAFETY: `raw` is a valid place for the handle.
         let code = unsafe { library.api.WelsCreateSVCEncoder(&raw mut raw) };
-        let handle = NonNull::new(raw).filter(|_| code == 0).ok_or(EncodeError::Refused { step: "make an encoder", code })?;
+        let handle = NonNull::new(raw)
+            .filter(|_| code == 0)
+            .ok_or(EncodeError::Refused { step: "make an encoder", code })?;
         let mut encoder = Self {
             library: library.clone(),
             handle,
@@ -93,11 +133,11 @@ impl OpenH264 {
             info: Box::default(),
             pictures: 0,
         };
-        encoder.initialise()?;
+        encoder.initialise(threads)?;
         Ok(encoder)
     }
 
-    fn initialise(&mut self) -> Result<(), EncodeError> {
+    fn initialise(&mut self, threads: u16) -> Result<(), EncodeError> {
         let mut params = MaybeUninit::<SEncParamExt>::zeroed();
         self.call("give its defaults", |encoder, table| {
             // SAFETY: the handle is live and `params` has room for the structure, which the call fills.
@@ -105,20 +145,25 @@ impl OpenH264 {
         })?;
         // SAFETY: zeroed, then filled by the library: each field is valid when all its bits are zero.
         let mut params = unsafe { params.assume_init() };
-        set_params(&mut params, self.shape);
+        set_params(&mut params, self.shape, threads);
         *self.params = params;
+        let mut quiet = sys::WELS_LOG_QUIET;
+        self.set("be quiet", sys::ENCODER_OPTION_TRACE_LEVEL, (&raw mut quiet).cast())?;
         let params = &raw const *self.params;
         self.call("start", |encoder, table| {
             // SAFETY: the handle is live and `params` points at a whole structure.
             unsafe { table.InitializeExt.map(|f| f(encoder, params)) }
         })?;
-        let mut quiet = sys::WELS_LOG_QUIET;
-        self.set("be quiet", sys::ENCODER_OPTION_TRACE_LEVEL, (&raw mut quiet).cast())?;
         let mut format = sys::videoFormatI420 as c_int;
         self.set("take I420", sys::ENCODER_OPTION_DATAFORMAT, (&raw mut format).cast())
     }
 
-    fn set(&mut self, step: &'static str, option: sys::ENCODER_OPTION, value: *mut c_void) -> Result<(), EncodeError> {
+    fn set(
+        &mut self,
+        step: &'static str,
+        option: sys::ENCODER_OPTION,
+        value: *mut c_void,
+    ) -> Result<(), EncodeError> {
         self.call(step, |encoder, table| {
             // SAFETY: the handle is live; each caller passes the type that the option documents.
             unsafe { table.SetOption.map(|f| f(encoder, option, value)) }
@@ -142,7 +187,9 @@ impl OpenH264 {
     /// Sets the quantiser of the next picture; the same again costs nothing.
     fn set_qp(&mut self, qp: Qp) -> Result<(), EncodeError> {
         let number = c_int::from(qp.number());
-        let Some(layer) = self.params.sSpatialLayers.first_mut() else { return Ok(()) };
+        let Some(layer) = self.params.sSpatialLayers.first_mut() else {
+            return Ok(());
+        };
         if layer.iDLayerQp == number {
             return Ok(());
         }
@@ -157,7 +204,12 @@ impl OpenH264 {
         SSourcePicture {
             iColorFormat: sys::videoFormatI420 as c_int,
             iStride: [stride, half, half, 0],
-            pData: [picture.luma().as_ptr().cast_mut(), blue.as_ptr().cast_mut(), red.as_ptr().cast_mut(), std::ptr::null_mut()],
+            pData: [
+                picture.luma().as_ptr().cast_mut(),
+                blue.as_ptr().cast_mut(),
+                red.as_ptr().cast_mut(),
+                std::ptr::null_mut(),
+            ],
             iPicWidth: picture.width() as c_int,
             iPicHeight: picture.height() as c_int,
             // Only its own rate control would read the time, and that is off; it must rise.
@@ -209,8 +261,8 @@ impl Encoder for OpenH264 {
         self.collect()
     }
 
-    fn describe(&self) -> String {
-        format!("openh264 {}", self.library.version)
+    fn describe(&self) -> &str {
+        &self.library.name
     }
 }
 
@@ -227,7 +279,7 @@ impl Drop for OpenH264 {
 }
 
 /// For latency and a quantiser per picture; everything that would judge the picture by itself is off.
-fn set_params(params: &mut SEncParamExt, shape: Shape) {
+fn set_params(params: &mut SEncParamExt, shape: Shape, threads: u16) {
     params.iUsageType = sys::CAMERA_VIDEO_REAL_TIME;
     params.iPicWidth = shape.width as c_int;
     params.iPicHeight = shape.height as c_int;
@@ -245,7 +297,7 @@ fn set_params(params: &mut SEncParamExt, shape: Shape) {
     params.iEntropyCodingModeFlag = 1;
     params.bEnableFrameSkip = false;
     params.bEnableLongTermReference = false;
-    params.iMultipleThreadIdc = shape.threads;
+    params.iMultipleThreadIdc = threads;
     params.bUseLoadBalancing = false;
     params.iLoopFilterDisableIdc = 0;
     params.bEnableDenoise = false;
@@ -253,17 +305,12 @@ fn set_params(params: &mut SEncParamExt, shape: Shape) {
     params.bEnableAdaptiveQuant = false;
     params.bEnableFrameCroppingFlag = true;
     params.bEnableSceneChangeDetect = false;
-    if env("SCREEN",0)==1 { params.iUsageType = sys::SCREEN_CONTENT_REAL_TIME; params.bEnableSceneChangeDetect=true; params.bEnableLongTermReference=env("LTR",0)==1; }
-    params.iComplexityMode = env("CPLX", 0) as _;
-    params.iEntropyCodingModeFlag = env("CABAC",1);
     if let Some(layer) = params.sSpatialLayers.first_mut() {
-        set_layer(layer, shape);
-        if env("CABAC",1)==0 {layer.uiProfileIdc=sys::PRO_BASELINE;}
+        set_layer(layer, shape, threads);
     }
 }
 
-fn env(n: &str, d: i32) -> i32 { std::env::var(n).map_or(d, |t| t.parse().unwrap()) }
-fn set_layer(layer: &mut sys::SSpatialLayerConfig, shape: Shape) {
+fn set_layer(layer: &mut sys::SSpatialLayerConfig, shape: Shape, threads: u16) {
     layer.iVideoWidth = shape.width as c_int;
     layer.iVideoHeight = shape.height as c_int;
     layer.fFrameRate = shape.rate;
@@ -272,8 +319,9 @@ fn set_layer(layer: &mut sys::SSpatialLayerConfig, shape: Shape) {
     layer.uiProfileIdc = sys::PRO_HIGH;
     layer.uiLevelIdc = sys::LEVEL_UNKNOWN;
     layer.iDLayerQp = 30;
-    layer.sSliceArgument.uiSliceMode = if shape.threads > 1 { sys::SM_FIXEDSLCNUM_SLICE } else { sys::SM_SINGLE_SLICE };
-    layer.sSliceArgument.uiSliceNum = u32::from(shape.threads.max(1));
+    layer.sSliceArgument.uiSliceMode =
+        if threads > 1 { sys::SM_FIXEDSLCNUM_SLICE } else { sys::SM_SINGLE_SLICE };
+    layer.sSliceArgument.uiSliceNum = u32::from(threads.max(1));
     layer.bVideoSignalTypePresent = true;
     layer.uiVideoFormat = sys::VF_UNDEF as u8;
     layer.bFullRange = false;
@@ -282,3 +330,6 @@ fn set_layer(layer: &mut sys::SSpatialLayerConfig, shape: Shape) {
     layer.uiTransferCharacteristics = sys::TRC_BT709 as u8;
     layer.uiColorMatrix = sys::CM_BT709 as u8;
 }
+
+#[cfg(test)]
+mod tests;

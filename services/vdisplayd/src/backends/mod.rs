@@ -29,12 +29,26 @@ pub struct Made {
     pub why: String,
 }
 
+/// What [`Backend::acquire`] gives.
+#[derive(Debug)]
+pub struct Acquired {
+    /// The Output.
+    pub made: Made,
+    /// A fresh connection to its compositor, if it has one; owned by the receiver.
+    pub fd: Option<OwnedFd>,
+    /// Whether it was made just now, so that nothing runs on it yet.
+    pub fresh: bool,
+}
+
 /// A backend.
 #[expect(async_fn_in_trait, reason = "only this crate implements and calls it, on one thread")]
 pub trait Backend {
     /// Makes the Output of `session`, or gives the one it has the size and rate of `mode`, and connects to its
     /// compositor anew.
-    async fn acquire(&mut self, session: SessionId, mode: Mode) -> Result<(Made, Option<OwnedFd>), Failure>;
+    async fn acquire(&mut self, session: SessionId, mode: Mode) -> Result<Acquired, Failure>;
+
+    /// Whether `session` has an Output; a failed [`acquire`](Self::acquire) may have cost it.
+    fn has(&self, session: SessionId) -> bool;
 
     /// Takes the Output of `session` away. One that is not there is fine.
     async fn release(&mut self, session: SessionId) -> Result<(), Failure>;
@@ -53,10 +67,17 @@ pub enum AnyBackend {
 }
 
 impl Backend for AnyBackend {
-    async fn acquire(&mut self, session: SessionId, mode: Mode) -> Result<(Made, Option<OwnedFd>), Failure> {
+    async fn acquire(&mut self, session: SessionId, mode: Mode) -> Result<Acquired, Failure> {
         match self {
             Self::Sway(sway) => sway.acquire(session, mode).await,
             Self::Pattern(pattern) => pattern.acquire(session, mode).await,
+        }
+    }
+
+    fn has(&self, session: SessionId) -> bool {
+        match self {
+            Self::Sway(sway) => sway.has(session),
+            Self::Pattern(pattern) => pattern.has(session),
         }
     }
 

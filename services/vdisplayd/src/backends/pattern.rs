@@ -1,17 +1,17 @@
 //! No compositor at all: captured draws a test picture. For tests of what lies downstream; never chosen by itself.
 
-use std::{collections::BTreeMap, os::fd::OwnedFd};
+use std::collections::BTreeMap;
 
 use lumen_ipc::{Failure, Mode, SessionId};
 
-use super::{Backend, Made};
+use super::{Acquired, Backend, Made};
 
 /// The backend `pattern`.
 #[derive(Debug, Default)]
 pub struct Pattern;
 
 impl Backend for Pattern {
-    async fn acquire(&mut self, _: SessionId, mode: Mode) -> Result<(Made, Option<OwnedFd>), Failure> {
+    async fn acquire(&mut self, _: SessionId, mode: Mode) -> Result<Acquired, Failure> {
         let made = Made {
             mode,
             output: None,
@@ -21,7 +21,11 @@ impl Backend for Pattern {
             backend: "pattern",
             why: "vdisplayd.toml says backend = \"pattern\": a test picture, no desktop".to_owned(),
         };
-        Ok((made, None))
+        Ok(Acquired { made, fd: None, fresh: false })
+    }
+
+    fn has(&self, _: SessionId) -> bool {
+        true
     }
 
     async fn release(&mut self, _: SessionId) -> Result<(), Failure> {

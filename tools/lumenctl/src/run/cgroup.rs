@@ -8,6 +8,8 @@ use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use crate::account::Account;
 
 /// Where the unified hierarchy is mounted in our mount namespace.
@@ -55,6 +57,17 @@ impl Cgroup {
         std::fs::write(self.path.join("cgroup.procs"), "0")
     }
 
+    /// Asks all that runs in it to end and gives it two seconds to do so.
+    pub fn ask_to_end(&self) -> io::Result<()> {
+        for line in std::fs::read_to_string(self.path.join("cgroup.procs"))?.lines() {
+            if let Some(pid) = line.parse().ok().and_then(Pid::from_raw) {
+                // One that ended meanwhile has done what was asked.
+                let _ = kill_process(pid, Signal::TERM);
+            }
+        }
+        self.wait_empty(Duration::from_secs(2)).map(|_| ())
+    }
+
     /// Kills all that runs in it, waits for the last one to be gone and removes it.
     pub fn destroy(&self) -> io::Result<()> {
         if !self.exists() {
@@ -63,14 +76,22 @@ impl Cgroup {
         std::fs::write(self.path.join("cgroup.kill"), "1")?;
         // A killed process is still there until its last page is given back: ten seconds are for a stage with
         // gigabytes of frames on a loaded machine.
-        let deadline = Instant::now() + Duration::from_secs(10);
+        if !self.wait_empty(Duration::from_secs(10))? {
+            return Err(io::Error::new(io::ErrorKind::TimedOut, "killed processes do not go away"));
+        }
+        remove(&self.path)
+    }
+
+    /// Whether the last process has gone within this time.
+    fn wait_empty(&self, patience: Duration) -> io::Result<bool> {
+        let deadline = Instant::now() + patience;
         while self.is_populated()? {
             if Instant::now() > deadline {
-                return Err(io::Error::new(io::ErrorKind::TimedOut, "killed processes do not go away"));
+                return Ok(false);
             }
             std::thread::sleep(Duration::from_millis(2));
         }
-        remove(&self.path)
+        Ok(true)
     }
 
     fn is_populated(&self) -> io::Result<bool> {
@@ -79,10 +100,12 @@ impl Cgroup {
     }
 }
 
-/// Whether any `run` of any user has a cgroup.
+/// Whether any `run` of any user is alive: the cgroup of a killed one is empty.
 pub fn any_run() -> io::Result<bool> {
     for entry in std::fs::read_dir(HIERARCHY)? {
-        if entry?.file_name().to_string_lossy().starts_with(PREFIX) {
+        let entry = entry?;
+        let ours = entry.file_name().to_string_lossy().starts_with(PREFIX);
+        if ours && (Cgroup { path: entry.path() }).is_populated()? {
             return Ok(true);
         }
     }

@@ -54,7 +54,8 @@ impl Hold {
     /// Takes the lock at once or says who has it.
     pub fn take(path: &Path) -> io::Result<Taken> {
         loop {
-            let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+            let mut file =
+                OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
             if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
                 return Ok(Taken::Theirs(read(&mut file).unwrap_or_default().pid));
             }
@@ -62,8 +63,10 @@ impl Hold {
             let named = std::fs::metadata(path).is_ok_and(|found| Some(found.ino()) == inode(&file));
             if named {
                 let left = read(&mut file);
-                let record = Record { pid: std::process::id(), made: Vec::new() };
-                let mut hold = Self { file, path: path.to_owned(), record };
+                // What a killed one made stays written down until it has been swept, even if we are killed too.
+                let made = left.as_ref().map(|left| left.made.clone()).unwrap_or_default();
+                let mut hold =
+                    Self { file, path: path.to_owned(), record: Record { pid: std::process::id(), made } };
                 hold.write()?;
                 return Ok(Taken::Ours(hold, left));
             }

@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::io;
 use std::os::unix::process::{CommandExt, parent_id};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 use rustix::process::{Signal, set_parent_process_death_signal};
@@ -31,16 +31,18 @@ pub struct Inner {
     pub role: Role,
 }
 
-/// The two things that a `run` starts.
+/// What a `run` starts.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Role {
     /// The private `systemd --user`, in namespaces of its own.
     Manager {
-        /// Where its own log goes.
-        log: PathBuf,
+        /// The terminal that is its console.
+        console: PathBuf,
     },
     /// A command of the caller, beside it.
     Command(Vec<OsString>),
+    /// Nothing: it tries whether this user may have namespaces of his own, and ends.
+    Trial,
 }
 
 impl Inner {
@@ -51,17 +53,31 @@ impl Inner {
         Ok(command)
     }
 
-    /// Becomes what it says; comes back only with an error.
+    /// Whether this user's units can have a user namespace and mounts in it: some distributions forbid that, and
+    /// in a chroot the kernel does.
+    pub fn namespaces_allowed(account: &Account) -> Result<bool> {
+        let trial = Self {
+            account: account.clone(),
+            parent: std::process::id(),
+            cgroup: "command".to_owned(),
+            environment: Vec::new(),
+            role: Role::Trial,
+        };
+        Ok(trial.command()?.stderr(Stdio::null()).status()?.success())
+    }
+
+    /// Becomes what it says; comes back with an error, or after a trial that went well.
     pub fn become_it(self) -> Result<()> {
         Cgroup::of_user(self.account.uid).child(&self.cgroup).enter().context("no cgroup of this run")?;
-        if let Role::Manager { log } = &self.role {
-            mounts::enter_inner(log)?;
+        if let Role::Manager { console } = &self.role {
+            mounts::enter_inner(console)?;
         }
         self.account.assume().with_context(|| format!("cannot become {}", self.account.name))?;
         self.end_with_parent()?;
         let (mut command, name) = match &self.role {
             Role::Manager { .. } => (manager()?, "systemd --user".to_owned()),
             Role::Command(words) => other(words)?,
+            Role::Trial => return mounts::try_user_namespace(),
         };
         command.env_clear().envs(self.account.environment()).envs(self.environment);
         Err(command.exec()).with_context(|| format!("cannot start {name}"))

@@ -1,19 +1,22 @@
 //! Where a `run` finds binaries and units, and how they get to their installed places without being installed.
 
 use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
 use super::hold::Hold;
-use super::mounts;
+use super::{absent_is_fine, mounts};
 use crate::refusal::Refusal;
 
 /// Where the units look for lumen's binaries and bus.conf.
 pub const INSTALLED_BINARIES: &str = "/usr/lib/lumen";
 
 const INSTALLED_UNITS: &str = "/usr/lib/systemd/user";
+
+/// The drop-in of each unit that holds what needs a user namespace.
+const NAMESPACES: &str = "50-userns.conf";
 
 /// No journal runs beside a private manager, so that each unit gets a file. A manager's default for the output is
 /// lost at daemon-reload; a drop-in is not.
@@ -73,22 +76,43 @@ impl Layout {
     ///
     /// They are copies, so that a build during the run changes nothing under the running stages.
     pub fn lay_binaries(&self, hold: &mut Hold) -> Result<()> {
-        let Some(binaries) = &self.binaries else { return Ok(()) };
+        let Some(binaries) = &self.binaries else {
+            return Ok(());
+        };
         let target = Path::new(INSTALLED_BINARIES);
         if is_empty(target) {
             // Another user's `run` has made it, and the last of us takes it away.
             hold.remember(target)?;
         }
-        hold.make_directory(target).with_context(|| format!("{INSTALLED_BINARIES} is needed as a mount point"))?;
+        hold.make_directory(target)
+            .with_context(|| format!("{INSTALLED_BINARIES} is needed as a mount point"))?;
         mounts::mount_tmpfs(target)?;
         for entry in std::fs::read_dir(binaries)? {
             let path = entry?.path();
             if let Some(name) = path.file_name().filter(|_| is_program(&path)) {
-                std::fs::copy(&path, target.join(name)).with_context(|| format!("cannot copy {}", path.display()))?;
+                std::fs::copy(&path, target.join(name))
+                    .with_context(|| format!("cannot copy {}", path.display()))?;
             }
         }
         if let Some(bus_conf) = &self.bus_conf {
             copy_readable(bus_conf, &target.join("bus.conf"))?;
+        }
+        Ok(())
+    }
+
+    /// Takes the part of the sandbox that needs user namespaces out of units laid by [`Self::lay_units`].
+    pub fn mask_namespaces(&self, laid: &Path) -> Result<()> {
+        let units = self.units.as_deref().unwrap_or(Path::new(INSTALLED_UNITS));
+        for entry in std::fs::read_dir(units)? {
+            let entry = entry?;
+            let (given, ours) = (entry.path().join(NAMESPACES), laid.join(entry.file_name()));
+            if !given.is_file() {
+                continue;
+            }
+            std::fs::create_dir_all(&ours)?;
+            let mask = ours.join(NAMESPACES);
+            absent_is_fine(std::fs::remove_file(&mask))?;
+            symlink("/dev/null", &mask)?;
         }
         Ok(())
     }
@@ -100,7 +124,8 @@ impl Layout {
         let drop_in = target.join("lumen-.service.d");
         std::fs::create_dir_all(&drop_in)?;
         if let Some(units) = &self.units {
-            copy_units(units, &target).with_context(|| format!("cannot copy the units of {}", units.display()))?;
+            copy_units(units, &target)
+                .with_context(|| format!("cannot copy the units of {}", units.display()))?;
         }
         write_readable(&drop_in.join("10-run.conf"), LOG_DROP_IN.as_bytes())?;
         Ok(target)
@@ -141,7 +166,9 @@ fn started_by(unit: &str) -> Option<String> {
 fn is_program(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let named = name == "lumenctl" || (name.starts_with("lumen-") && !name.contains('.'));
-    named && std::fs::metadata(path).is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o100 != 0)
+    named
+        && std::fs::metadata(path)
+            .is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o100 != 0)
 }
 
 fn is_empty(directory: &Path) -> bool {
@@ -184,7 +211,10 @@ mod tests {
 
     #[test]
     fn an_exec_line_names_its_program() {
-        assert_eq!(started_by("[Service]\nExecStart=/usr/lib/lumen/lumen-inputd --x\n").as_deref(), Some("lumen-inputd"));
+        assert_eq!(
+            started_by("[Service]\nExecStart=/usr/lib/lumen/lumen-inputd --x\n").as_deref(),
+            Some("lumen-inputd")
+        );
         assert_eq!(started_by("[Service]\nExecStart=/usr/bin/dbus-daemon --nofork\n"), None);
     }
 
@@ -193,10 +223,33 @@ mod tests {
         let directory = tempfile::tempdir().expect("a scratch directory");
         let units = directory.path();
         std::fs::write(units.join("lumen.target"), "").expect("written");
-        std::fs::write(units.join("lumen-x.service"), "[Service]\nExecStart=/usr/lib/lumen/lumen-x\n").expect("written");
-        let found = Layout::find(Some(units.to_owned()), Some(units.to_owned()), None, Path::new("/usr/bin/lumenctl"));
+        std::fs::write(units.join("lumen-x.service"), "[Service]\nExecStart=/usr/lib/lumen/lumen-x\n")
+            .expect("written");
+        let found = Layout::find(
+            Some(units.to_owned()),
+            Some(units.to_owned()),
+            None,
+            Path::new("/usr/bin/lumenctl"),
+        );
         let Err(Refusal::Incomplete { missing, option, .. }) = found else { panic!("{found:?}") };
         assert_eq!((missing.as_str(), option), ("lumen-x", "--binaries"));
+    }
+
+    #[test]
+    fn a_mask_takes_only_the_namespaces_away() {
+        let directory = tempfile::tempdir().expect("a scratch directory");
+        let (units, laid) = (directory.path().join("units"), directory.path().join("laid"));
+        let drop_ins = units.join("lumen-x.service.d");
+        std::fs::create_dir_all(&drop_ins).expect("created");
+        for name in [NAMESPACES, "60-mine.conf"] {
+            std::fs::write(drop_ins.join(name), "[Service]\n").expect("written");
+        }
+        copy_units(&units, &laid).expect("copied");
+        let layout = Layout { binaries: None, units: Some(units), bus_conf: None };
+        layout.mask_namespaces(&laid).expect("masked");
+        let read =
+            |name| std::fs::read_to_string(laid.join("lumen-x.service.d").join(name)).expect("readable");
+        assert_eq!((read(NAMESPACES).as_str(), read("60-mine.conf").as_str()), ("", "[Service]\n"));
     }
 
     #[test]

@@ -14,6 +14,7 @@
 //! next `run`.
 
 mod cgroup;
+mod console;
 pub mod hold;
 mod inner;
 mod layout;
@@ -21,7 +22,10 @@ mod manager;
 mod mounts;
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::fs::{File, Permissions};
+use std::io;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
@@ -67,7 +71,9 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     let taken = Hold::take(&path).with_context(|| format!("cannot lock {}", path.display()))?;
     let (mut hold, left) = match taken {
         Taken::Ours(hold, left) => (hold, left),
-        Taken::Theirs(pid) => return Err(Refusal::Held { name: account.name.clone(), pid }.into()),
+        Taken::Theirs(pid) => {
+            return Err(Refusal::Held { name: account.name.clone(), pid }.into());
+        }
     };
     let result = hold_the_place(options, &layout, &mut hold, left);
     hold.release().context("the lock file does not go away")?;
@@ -75,21 +81,111 @@ pub fn run(options: &Options) -> Result<ExitCode> {
 }
 
 /// Everything between taking the lock and giving it back.
-fn hold_the_place(options: &Options, layout: &Layout, hold: &mut Hold, left: Option<Record>) -> Result<ExitCode> {
+fn hold_the_place(
+    options: &Options,
+    layout: &Layout,
+    hold: &mut Hold,
+    left: Option<Record>,
+) -> Result<ExitCode> {
     mounts::enter_outer()?;
     let cgroup = Cgroup::of_user(options.account.uid);
-    if left.is_some() || cgroup.exists() {
-        let left = left.unwrap_or_default();
+    let left = left.or_else(|| cgroup.exists().then(Record::default));
+    if let Some(left) = &left {
         eprintln!("lumenctl: sweeping what a killed `lumenctl run` (pid {}) left", left.pid);
-        sweep(&options.account, &cgroup, &left)?;
+        cgroup.destroy().context("the cgroup does not go away")?;
     }
+    // Before any directory goes: since that run was killed, the user may have got a session of his own.
     refusal::of_occupied(&options.account)?;
-    let result = furnish(&options.account, layout, hold, &cgroup)
-        .and_then(|place| manager::live(options, &place));
-    if let Err(error) = mounts::unmount_tmpfs(INSTALLED_BINARIES.as_ref()) {
-        // Nothing of ours was mounted there: the machine's installed binaries ran.
-        tracing_free_note(&error, layout);
+    if let Some(left) = &left {
+        sweep(&options.account, &cgroup, left)?;
     }
+    let result = furnish(options, layout, hold, &cgroup).and_then(|place| manager::live(options, &place));
     let swept = sweep(&options.account, &cgroup, hold.record());
     result.and_then(|code| swept.map(|()| code))
+}
+
+/// Makes the cgroup, the runtime directory and, in our mount namespace, the installed places.
+fn furnish(options: &Options, layout: &Layout, hold: &mut Hold, cgroup: &Cgroup) -> Result<Place> {
+    let account = &options.account;
+    cgroup.create().context("no cgroup can be made: the cgroup2 hierarchy has to be writable for root")?;
+    cgroup.child("command").create()?;
+    let managers = cgroup.child("manager");
+    managers.create()?;
+    managers.delegate(account)?;
+    layout.lay_binaries(hold)?;
+    let runtime_dir = account.runtime_dir();
+    for directory in [Path::new(mounts::SYSTEMD_RUN), Path::new("/run/user"), &runtime_dir] {
+        hold.make_directory(directory)?;
+    }
+    // Root's until all is laid: in a directory of the user's, a link of his would lead root's writing elsewhere.
+    chown(&runtime_dir, Some(0), Some(0))?;
+    std::fs::set_permissions(&runtime_dir, Permissions::from_mode(0o700))?;
+    absent_is_fine(std::fs::remove_dir_all(runtime_dir.join("lumen-run")))?;
+    let units = layout.lay_units(&runtime_dir)?;
+    if !Inner::namespaces_allowed(account)? {
+        eprintln!(
+            "lumenctl: {} may not make user namespaces here (a chroot, or the machine's policy): the stages run \
+             without the part of their sandbox that needs them",
+            account.name
+        );
+        layout.mask_namespaces(&units)?;
+    }
+    let log = runtime_dir.join("lumen-run/manager.log");
+    File::create(&log)?.set_permissions(Permissions::from_mode(0o600))?;
+    chown(&log, Some(account.uid), Some(account.gid))?;
+    chown(&runtime_dir, Some(account.uid), Some(account.gid))?;
+    Ok(Place { cgroup: cgroup.clone(), units, log })
+}
+
+/// Ends what still runs and takes away what has been made. Works as well after a `run` that was killed.
+fn sweep(account: &Account, cgroup: &Cgroup, record: &Record) -> Result<()> {
+    cgroup.destroy().context("the cgroup does not go away")?;
+    mounts::unmount_tmpfs(INSTALLED_BINARIES.as_ref())?;
+    let runtime_dir = account.runtime_dir();
+    if record.made.contains(&runtime_dir) && !is_mount_point(&runtime_dir) {
+        absent_is_fine(std::fs::remove_dir_all(&runtime_dir))?;
+    } else {
+        clear(&runtime_dir)?;
+    }
+    // A directory that another user's run has mounted something on would lose that mount with its name.
+    if cgroup::any_run()? {
+        return Ok(());
+    }
+    for made in record.made.iter().rev() {
+        // One that is not empty has got another owner meanwhile.
+        let _ = std::fs::remove_dir(made);
+    }
+    Ok(())
+}
+
+/// Takes what is ours and the manager's out of a runtime directory that was there before us.
+fn clear(runtime_dir: &Path) -> Result<()> {
+    let Ok(entries) = std::fs::read_dir(runtime_dir) else {
+        return Ok(());
+    };
+    for entry in entries {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let ours = ["lumen", "lumen-run", "systemd", "bus"].contains(&name.as_str())
+            || name.starts_with("log-lumen");
+        if ours && entry.file_type()?.is_dir() {
+            absent_is_fine(std::fs::remove_dir_all(entry.path()))?;
+        } else if ours {
+            absent_is_fine(std::fs::remove_file(entry.path()))?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether something is mounted there: a log-in's runtime directory is a file system of its own, ours never is.
+fn is_mount_point(path: &Path) -> bool {
+    let device = |path: &Path| path.metadata().map(|found| found.dev()).ok();
+    device(path) != path.parent().and_then(device)
+}
+
+fn absent_is_fine(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        result => result,
+    }
 }

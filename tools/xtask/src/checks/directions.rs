@@ -1,14 +1,13 @@
 //! Which package may depend on which.
 
-use std::path::Path;
-
 use crate::{
     verdict::{Finding, Verdict},
     workspace::{Package, Room, Workspace},
 };
 
 /// Crates that open sockets, files or clocks: not for core and ipc-schema, whose code is handed bytes and `now`.
-const IMPURE: [&str; 8] = ["tokio", "mio", "quinn", "quinn-udp", "socket2", "rustix", "memfd", "wayland-client"];
+const IMPURE: [&str; 8] =
+    ["tokio", "mio", "quinn", "quinn-udp", "socket2", "rustix", "memfd", "wayland-client"];
 
 /// Looks at every dependency of every package, dev and build ones too.
 pub fn check(workspace: &Workspace) -> anyhow::Result<Verdict> {
@@ -16,7 +15,9 @@ pub fn check(workspace: &Workspace) -> anyhow::Result<Verdict> {
     for package in &workspace.packages {
         match Room::of(&package.folder) {
             Some(room) => findings.extend(judge(workspace, package, room)),
-            None => findings.push(Finding::new(&package.name, format!("{} is no room", package.folder.display()))),
+            None => {
+                findings.push(Finding::new(&package.name, format!("{} is no room", package.folder.display())))
+            }
         }
     }
     Ok(Verdict::of(findings, format!("{} packages", workspace.packages.len())))
@@ -35,7 +36,9 @@ fn judge(workspace: &Workspace, package: &Package, room: Room) -> Vec<Finding> {
         }
         let pure = matches!(room, Room::Core | Room::Schema) && dependency.kind.is_none();
         if pure && IMPURE.contains(&name.as_str()) {
-            findings.push(wrong(format!("depends on {name}: core and ipc-schema have no sockets, files or clock")));
+            findings.push(wrong(format!(
+                "depends on {name}: core and ipc-schema have no sockets, files or clock"
+            )));
         }
     }
     findings
@@ -57,7 +60,7 @@ fn refusal(from: Room, to: Room) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
+    use std::path::{Path, PathBuf};
 
     use super::*;
 
@@ -103,7 +106,10 @@ mod tests {
     fn core_has_no_runtime_but_its_tests_may() {
         assert!(matches!(check(&workspace("core/x", "tokio", None, None)).unwrap(), Verdict::Wrong(_)));
         assert!(matches!(check(&workspace("core/x", "tokio", None, Some("dev"))).unwrap(), Verdict::Fine(_)));
-        assert!(matches!(check(&workspace("services/stage", "tokio", None, None)).unwrap(), Verdict::Fine(_)));
+        assert!(matches!(
+            check(&workspace("services/stage", "tokio", None, None)).unwrap(),
+            Verdict::Fine(_)
+        ));
     }
 
     #[test]

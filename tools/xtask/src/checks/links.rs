@@ -35,7 +35,8 @@ pub fn targets(line: &str) -> impl Iterator<Item = &str> {
 
 /// Splits `../tests/a.rs#name` in `docs/x.md` into `tests/a.rs` and `name`.
 pub fn resolve(document: &Path, target: &str) -> (PathBuf, Option<String>) {
-    let (path, fragment) = target.split_once('#').map_or((target, None), |(path, name)| (path, Some(name.to_owned())));
+    let (path, fragment) =
+        target.split_once('#').map_or((target, None), |(path, name)| (path, Some(name.to_owned())));
     let mut resolved = document.parent().unwrap_or(Path::new("")).to_path_buf();
     for part in Path::new(path).iter() {
         match part.to_str() {
@@ -57,7 +58,8 @@ pub fn broken(root: &Path, document: &Path, target: &str) -> Option<String> {
     let function = fragment.filter(|_| path.extension().is_some_and(|extension| extension == "rs"))?;
     let source = std::fs::read_to_string(at).unwrap_or_default();
     let defined = source.contains(&format!("fn {function}("));
-    (!defined).then(|| format!("links the function {function} of {}, which has none of that name", path.display()))
+    (!defined)
+        .then(|| format!("links the function {function} of {}, which has none of that name", path.display()))
 }
 
 #[cfg(test)]
@@ -66,7 +68,8 @@ mod tests {
 
     #[test]
     fn a_line_is_searched_for_paths() {
-        let line = "see [a](adr/0001.md), [b](https://example.org/x) and [c](../tests/x.rs#it_works) or [d](#below)";
+        let line =
+            "see [a](adr/0001.md), [b](https://example.org/x) and [c](../tests/x.rs#it_works) or [d](#below)";
         assert_eq!(targets(line).collect::<Vec<_>>(), ["adr/0001.md", "../tests/x.rs#it_works"]);
         assert_eq!(
             resolve(Path::new("docs/specification.md"), "../tests/x.rs#it_works"),

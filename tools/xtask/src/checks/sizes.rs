@@ -27,7 +27,8 @@ pub fn check(workspace: &Workspace) -> anyhow::Result<Verdict> {
 fn judge(file: &Path, lines: usize) -> Option<Finding> {
     let boots = file.starts_with("services") && file.ends_with("src/main.rs");
     let limit = if boots { BOOT_LINES } else { LINES };
-    (lines > limit).then(|| Finding::new(file.display().to_string(), format!("{lines} lines, at most {limit}")))
+    (lines > limit)
+        .then(|| Finding::new(file.display().to_string(), format!("{lines} lines, at most {limit}")))
 }
 
 #[cfg(test)]

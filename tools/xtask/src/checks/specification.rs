@@ -90,7 +90,10 @@ mod tests {
     #[test]
     fn a_row_is_shown_or_pending() {
         let wrong = |exists: bool| {
-            rows(TEXT).filter(|row| judge(row, |_| exists).is_some()).map(|row| row.number).collect::<Vec<_>>()
+            rows(TEXT)
+                .filter(|row| judge(row, |_| exists).is_some())
+                .map(|row| row.number)
+                .collect::<Vec<_>>()
         };
         assert_eq!(wrong(false), ["C3"]);
         assert_eq!(wrong(true), ["C2", "C3"], "a test that came is linked");

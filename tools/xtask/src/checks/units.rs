@@ -47,7 +47,9 @@ fn judge(line: &str, units: &BTreeSet<&str>, binaries: &BTreeSet<&str>) -> Optio
     let named = units.iter().find(|unit| line.contains(**unit))?;
     let absent = line.split_once(&format!("Command {INSTALLED}")).and_then(|(_, tail)| tail.split_once(' '));
     match absent {
-        Some((binary, tail)) if tail.ends_with("No such file or directory") && binaries.contains(binary) => None,
+        Some((binary, tail)) if tail.ends_with("No such file or directory") && binaries.contains(binary) => {
+            None
+        }
         _ => Some(Finding::new(format!("systemd/{named}"), line.trim())),
     }
 }
@@ -70,10 +72,20 @@ mod tests {
     fn only_our_missing_binaries_are_forgiven() {
         let missing = "lumen-captured.service: Command /usr/lib/lumen/lumen-captured is not executable: No such file or directory";
         assert_eq!(finding(missing), None);
-        assert!(finding(&missing.replace("/lumen-captured is", "/lumen-capture is")).is_some(), "a wrong name");
+        assert!(
+            finding(&missing.replace("/lumen-captured is", "/lumen-capture is")).is_some(),
+            "a wrong name"
+        );
         assert!(finding(&missing.replace("/usr/lib/lumen", "/usr/bin")).is_some(), "a wrong place");
         assert!(finding(&missing.replace("No such file or directory", "Permission denied")).is_some());
-        assert!(finding("/x/lumen-captured.service:7: Unknown key name 'Wants2' in section 'Unit', ignoring.").is_some());
-        assert_eq!(finding("/usr/lib/systemd/user/dbus.service:3: Unknown key"), None, "somebody else's unit");
+        assert!(
+            finding("/x/lumen-captured.service:7: Unknown key name 'Wants2' in section 'Unit', ignoring.")
+                .is_some()
+        );
+        assert_eq!(
+            finding("/usr/lib/systemd/user/dbus.service:3: Unknown key"),
+            None,
+            "somebody else's unit"
+        );
     }
 }

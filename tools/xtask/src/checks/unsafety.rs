@@ -8,7 +8,7 @@ use crate::{
     workspace::{Package, Workspace},
 };
 
-/// The rooms with `unsafe`, files or folders, and what it is for. A crate with such a room denies it everywhere else.
+/// The rooms with `unsafe`, files or folders, and what it is for. A crate with one in its `src` denies it elsewhere.
 const ROOMS: [(&str, &str); 2] = [
     ("services/stage/src", "maps shared memory, takes over inherited descriptors"),
     ("services/encoded/src/backends", "calls encoder libraries written in C"),
@@ -33,27 +33,40 @@ pub fn check(workspace: &Workspace) -> anyhow::Result<Verdict> {
 }
 
 fn has_room(package: &Package) -> bool {
-    ROOMS.iter().any(|(room, _)| Path::new(room).starts_with(&package.folder))
+    ROOMS.iter().any(|(room, _)| Path::new(room).starts_with(package.folder.join("src")))
 }
 
 fn is_room(file: &Path) -> bool {
-    ROOMS.iter().any(|(room, _)| file.starts_with(room))
+    ROOMS.iter().any(|(room, _)| file.starts_with(room)) || counts_allocations(file)
+}
+
+/// A test that counts allocations is an allocator, and the trait for that is `unsafe`.
+fn counts_allocations(file: &Path) -> bool {
+    let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    file.iter().any(|part| part == "tests") && name.contains("allocation")
 }
 
 fn judge_root(root: &Path, source: &str, has_room: bool) -> Option<Finding> {
-    let level = |level: &str| source.lines().any(|line| line.trim() == format!("#![{level}({KEYWORD}_code)]"));
+    let level =
+        |level: &str| source.lines().any(|line| line.trim() == format!("#![{level}({KEYWORD}_code)]"));
     if has_room {
         // services/stage is a room as a whole: its lints still ask for a SAFETY comment each time.
-        return (!level("deny") && !is_room(root))
-            .then(|| Finding::new(root.display().to_string(), format!("does not say #![deny({KEYWORD}_code)]")));
+        return (!level("deny") && !level("forbid") && !is_room(root)).then(|| {
+            Finding::new(root.display().to_string(), format!("does not say #![deny({KEYWORD}_code)]"))
+        });
     }
-    (!level("forbid")).then(|| Finding::new(root.display().to_string(), format!("does not say #![forbid({KEYWORD}_code)]")))
+    (!level("forbid"))
+        .then(|| Finding::new(root.display().to_string(), format!("does not say #![forbid({KEYWORD}_code)]")))
 }
 
 fn judge_file(file: &Path, source: &str) -> Vec<Finding> {
     let code = code_only(source);
     let lines = code.lines().enumerate().filter(|(_, line)| has_word(line, KEYWORD));
-    lines.map(|(index, _)| Finding::new(format!("{}:{}", file.display(), index + 1), format!("says `{KEYWORD}`"))).collect()
+    lines
+        .map(|(index, _)| {
+            Finding::new(format!("{}:{}", file.display(), index + 1), format!("says `{KEYWORD}`"))
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -69,7 +82,15 @@ mod tests {
         assert!(judge_root(root, denies, false).is_some());
         assert!(judge_root(root, "// #![forbid(unsafe_code)]\n", false).is_some());
         assert_eq!(judge_root(Path::new("services/encoded/src/main.rs"), denies, true), None);
+        assert_eq!(judge_root(Path::new("services/encoded/src/main.rs"), forbids, true), None);
         assert!(judge_root(Path::new("services/encoded/src/main.rs"), "", true).is_some());
+    }
+
+    #[test]
+    fn a_test_may_count_allocations() {
+        assert!(is_room(Path::new("services/captured/tests/no_allocation_after_the_hundredth_frame.rs")));
+        assert!(!is_room(Path::new("services/captured/src/allocation.rs")));
+        assert!(!is_room(Path::new("services/captured/tests/sway.rs")));
     }
 
     #[test]

@@ -1,29 +1,19 @@
 //! The first words with a compositor: what it has, which output is ours, which way of capturing it offers.
 
-use super::inbox::{Inbox, Listened, Said};
+use super::{
+    protocol::{Interface, Said, display, output, read, registry},
+    wire::{DISPLAY, Id, Wire, WireError},
+};
 use crate::backends::SourceError;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::{
     os::unix::net::UnixStream,
-    sync::Arc,
     time::{Duration, Instant},
 };
-use wayland_client::{
-    Connection, Proxy,
-    backend::{InvalidId, WaylandError},
-    protocol::{
-        wl_callback::WlCallback, wl_display, wl_output::WlOutput, wl_registry, wl_registry::WlRegistry,
-        wl_shm::WlShm,
-    },
-};
-use wayland_protocols::ext::{
-    image_capture_source::v1::client::ext_output_image_capture_source_manager_v1::ExtOutputImageCaptureSourceManagerV1,
-    image_copy_capture::v1::client::ext_image_copy_capture_manager_v1::ExtImageCopyCaptureManagerV1,
-};
-use wayland_protocols_wlr::screencopy::v1::client::zwlr_screencopy_manager_v1::ZwlrScreencopyManagerV1;
 
-/// How long a compositor may take to answer. Because the session's thread waits here, and its watchdog allows 2 s.
-const ANSWER: Duration = Duration::from_secs(1);
+/// How long a compositor may take to answer each of two questions. Because the session's thread waits here,
+/// and its watchdog allows it 2 s.
+const ANSWER: Duration = Duration::from_millis(700);
 /// wl_output tells its name from this version on.
 const OUTPUT_WITH_NAME: u32 = 4;
 /// wlr-screencopy copies only what changed from version 2 on and says `buffer_done` from version 3 on.
@@ -32,7 +22,7 @@ const SCREENCOPY: u32 = 3;
 /// An output of the compositor, as it described itself.
 #[derive(Debug)]
 pub(super) struct Output {
-    pub proxy: WlOutput,
+    pub id: Id,
     /// Its number in the registry.
     pub global: u32,
     pub name: String,
@@ -43,17 +33,17 @@ pub(super) struct Output {
 }
 
 /// The way of capturing that the compositor offers.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(super) enum Offered {
-    CopyCapture(ExtOutputImageCaptureSourceManagerV1, ExtImageCopyCaptureManagerV1),
-    Screencopy(ZwlrScreencopyManagerV1),
+    CopyCapture { source_maker: Id, copy_capture: Id },
+    Screencopy { manager: Id },
 }
 
 /// A connection, and what was found behind it.
+#[derive(Debug)]
 pub(super) struct Compositor {
-    pub connection: Connection,
-    pub inbox: Arc<Inbox>,
-    pub shm: WlShm,
+    pub wire: Wire,
+    pub shm: Id,
     pub output: Output,
     pub offered: Offered,
 }
@@ -65,133 +55,121 @@ struct Global {
 }
 
 struct Greeting {
-    connection: Connection,
-    inbox: Arc<Inbox>,
-    registry: WlRegistry,
+    wire: Wire,
+    registry: Id,
     globals: Vec<Global>,
 }
 
 impl Compositor {
-    /// Asks the compositor behind `socket` for the output called `name`. Waits for its answers, a second each at most.
+    /// Asks the compositor behind `socket` for the output called `name`. Waits for its two answers, 0.7 s
+    /// each at most.
     ///
     /// # Errors
     /// `Silent`, `Lost`, `NoOutput`, `NoProtocol`.
     pub fn find(socket: UnixStream, name: &str) -> Result<Self, SourceError> {
-        let greeting = Greeting::new(socket)?;
-        let shm = greeting.bind::<WlShm>("wl_shm", 1, 1)?;
+        let mut greeting = Greeting::new(socket)?;
+        let shm = greeting.bind(Interface::Shm, 1)?;
         let offered = greeting.capture_protocol()?;
         let output = greeting.output(name)?;
-        let Greeting { connection, inbox, .. } = greeting;
-        Ok(Self { connection, inbox, shm, output, offered })
+        Ok(Self { wire: greeting.wire, shm, output, offered })
     }
 }
 
 impl Greeting {
     fn new(socket: UnixStream) -> Result<Self, SourceError> {
-        let gone = |_| WaylandError::Io(rustix::io::Errno::PIPE.into());
-        let connection = Connection::from_socket(socket).map_err(gone)?;
-        let inbox = Inbox::new();
-        let get = wl_display::Request::GetRegistry {};
-        let registry = made(connection.display().send_constructor(get, inbox.ear::<WlRegistry>()))?;
-        let mut greeting = Self { connection, inbox, registry, globals: Vec::new() };
+        let mut wire = Wire::new(socket);
+        let registry = wire.make(Interface::Registry);
+        wire.request(DISPLAY, display::GET_REGISTRY).object(registry).send();
         let mut globals = Vec::new();
-        greeting.settle(|_, said| {
+        settle(&mut wire, |_, said| {
             if let Said::Global { name, interface, version } = said {
                 globals.push(Global { name, interface, version });
             }
         })?;
-        greeting.globals = globals;
-        Ok(greeting)
+        Ok(Self { wire, registry, globals })
     }
 
-    /// Waits until the compositor has handled everything asked before, showing what it says meanwhile to `hear`.
-    fn settle(&self, mut hear: impl FnMut(u32, Said)) -> Result<(), SourceError> {
-        let ear = self.inbox.ear::<WlCallback>();
-        let sync: WlCallback =
-            made(self.connection.display().send_constructor(wl_display::Request::Sync {}, ear))?;
-        let end = Instant::now() + ANSWER;
-        loop {
-            while let Some((sender, said)) = self.inbox.take() {
-                match said {
-                    Said::Synced if sender == sync.id().protocol_id() => return Ok(()),
-                    said => hear(sender, said),
-                }
-            }
-            self.connection.flush()?;
-            self.wait_until(end)?;
-            match self.connection.prepare_read().map(wayland_client::backend::ReadEventsGuard::read) {
-                Some(Err(WaylandError::Io(error))) if error.kind() == std::io::ErrorKind::WouldBlock => {}
-                Some(Err(error)) => return Err(error.into()),
-                Some(Ok(_)) | None => {}
-            }
+    /// Binds the first global of this kind in exactly this version.
+    fn bind(&mut self, interface: Interface, version: u32) -> Result<Id, SourceError> {
+        let fits = |global: &&Global| global.interface == interface.name() && global.version >= version;
+        let global = self.globals.iter().find(fits).map(|global| global.name);
+        let global = global.ok_or(SourceError::NoProtocol { missing: interface.name() })?;
+        Ok(self.bind_global(global, interface, version))
+    }
+
+    fn bind_global(&mut self, global: u32, interface: Interface, version: u32) -> Id {
+        let id = self.wire.make(interface);
+        let request = self.wire.request(self.registry, registry::BIND).uint(global);
+        request.string(interface.name()).uint(version).object(id).send();
+        id
+    }
+
+    /// ext-image-copy-capture where it is whole, because it missed no picture where wlr-screencopy missed one
+    /// in some hundred.
+    fn capture_protocol(&mut self) -> Result<Offered, SourceError> {
+        let source_maker = self.bind(Interface::SourceMaker, 1);
+        let copy_capture = self.bind(Interface::CopyCapture, 1);
+        if let (Ok(source_maker), Ok(copy_capture)) = (source_maker, copy_capture) {
+            return Ok(Offered::CopyCapture { source_maker, copy_capture });
         }
+        Ok(Offered::Screencopy { manager: self.bind(Interface::Screencopy, SCREENCOPY)? })
     }
 
-    fn wait_until(&self, end: Instant) -> Result<(), SourceError> {
-        let left = end.saturating_duration_since(Instant::now());
-        let timeout =
-            Timespec { tv_sec: left.as_secs().cast_signed(), tv_nsec: left.subsec_nanos().into() };
-        let mut fds = [PollFd::new(&self.connection, PollFlags::IN)];
-        match poll(&mut fds, Some(&timeout)) {
-            Ok(0) => Err(SourceError::Silent { seconds: ANSWER.as_secs() }),
-            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
-            Err(errno) => Err(SourceError::System { what: "waiting for the compositor", errno }),
-        }
-    }
-
-    fn bind<I: Listened>(&self, interface: &'static str, least: u32, most: u32) -> Result<I, SourceError> {
-        let matches = |global: &&Global| global.interface == interface && global.version >= least;
-        let global = self.globals.iter().find(matches).ok_or(SourceError::NoProtocol { missing: interface })?;
-        self.bind_global(global, most)
-    }
-
-    fn bind_global<I: Listened>(&self, global: &Global, most: u32) -> Result<I, SourceError> {
-        let id = (I::interface(), global.version.min(most));
-        made(self.registry.send_constructor(
-            wl_registry::Request::Bind { name: global.name, id },
-            self.inbox.ear::<I>(),
-        ))
-    }
-
-    /// ext-image-copy-capture where it is whole, because it missed no picture where wlr-screencopy missed one in some hundred.
-    fn capture_protocol(&self) -> Result<Offered, SourceError> {
-        let sources = self.bind("ext_output_image_capture_source_manager_v1", 1, 1);
-        let captures = self.bind("ext_image_copy_capture_manager_v1", 1, 1);
-        match (sources, captures) {
-            (Ok(sources), Ok(captures)) => Ok(Offered::CopyCapture(sources, captures)),
-            _ => self
-                .bind("zwlr_screencopy_manager_v1", SCREENCOPY, SCREENCOPY)
-                .map(Offered::Screencopy),
-        }
-    }
-
-    fn output(&self, name: &str) -> Result<Output, SourceError> {
-        let globals = self.globals.iter().filter(|global| global.interface == "wl_output");
-        let mut outputs = Vec::new();
-        for global in globals.filter(|global| global.version >= OUTPUT_WITH_NAME) {
-            let proxy = self.bind_global(global, OUTPUT_WITH_NAME)?;
-            outputs.push(Output::new(proxy, global.name));
-        }
-        self.settle(|sender, said| {
-            let output = outputs.iter_mut().find(|output| output.is(sender));
+    fn output(&mut self, name: &str) -> Result<Output, SourceError> {
+        let is_output = |global: &&Global| global.interface == Interface::Output.name();
+        let fits = |global: &&Global| global.version >= OUTPUT_WITH_NAME;
+        let globals: Vec<u32> = self.globals.iter().filter(is_output).filter(fits).map(|g| g.name).collect();
+        let bind =
+            |global| Output::new(self.bind_global(global, Interface::Output, OUTPUT_WITH_NAME), global);
+        let mut outputs: Vec<Output> = globals.into_iter().map(bind).collect();
+        settle(&mut self.wire, |sender, said| {
+            let output = outputs.iter_mut().find(|output| output.id == sender);
             output.into_iter().for_each(|output| output.hear(&said));
         })?;
-        let found = outputs.iter().position(|output| output.name == name);
         let known = outputs.iter().map(|output| output.name.as_str()).collect::<Vec<_>>().join(", ");
+        let found = outputs.iter().position(|output| output.name == name);
         let ours = found.map(|index| outputs.swap_remove(index));
-        outputs.iter().for_each(|other| other.proxy.release());
+        for other in outputs {
+            self.wire.request(other.id, output::RELEASE).send();
+            self.wire.forget(other.id);
+        }
         ours.ok_or(SourceError::NoOutput { name: name.to_owned(), known })
     }
 }
 
-impl Output {
-    fn new(proxy: WlOutput, global: u32) -> Self {
-        Self { proxy, global, name: String::new(), width: 0, height: 0, refresh_mhz: 0, transform: 0 }
+/// Waits until the compositor has handled everything asked before, showing what it says meanwhile to `hear`.
+fn settle(wire: &mut Wire, mut hear: impl FnMut(Id, Said)) -> Result<(), SourceError> {
+    let callback = wire.make(Interface::Callback);
+    wire.request(DISPLAY, display::SYNC).object(callback).send();
+    let end = Instant::now() + ANSWER;
+    loop {
+        while let Some(event) = wire.next()? {
+            let sender = event.sender;
+            match read(event)? {
+                Some(Said::Synced) if sender == callback => return Ok(()),
+                Some(said) => hear(sender, said),
+                None => {}
+            }
+        }
+        wire.flush()?;
+        wait(wire, end)?;
+        wire.read()?;
     }
+}
 
-    /// Whether the object with this protocol id is this output.
-    pub fn is(&self, sender: u32) -> bool {
-        self.proxy.id().protocol_id() == sender
+fn wait(wire: &Wire, end: Instant) -> Result<(), SourceError> {
+    let left = end.saturating_duration_since(Instant::now());
+    let timeout = Timespec { tv_sec: left.as_secs().cast_signed(), tv_nsec: left.subsec_nanos().into() };
+    match poll(&mut [PollFd::new(wire, PollFlags::IN)], Some(&timeout)) {
+        Ok(0) => Err(SourceError::Silent { ms: ANSWER.as_millis() }),
+        Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+        Err(errno) => Err(WireError::Kernel(errno).into()),
+    }
+}
+
+impl Output {
+    fn new(id: Id, global: u32) -> Self {
+        Self { id, global, name: String::new(), width: 0, height: 0, refresh_mhz: 0, transform: 0 }
     }
 
     /// Takes in what it says of itself; a rate or size below zero counts as unknown.
@@ -207,9 +185,4 @@ impl Output {
             _ => {}
         }
     }
-}
-
-/// An object just made; its maker being gone means that the connection is.
-pub(super) fn made<T>(object: Result<T, InvalidId>) -> Result<T, SourceError> {
-    object.map_err(|InvalidId| WaylandError::Io(rustix::io::Errno::PIPE.into()).into())
 }

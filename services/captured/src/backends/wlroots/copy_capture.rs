@@ -1,46 +1,30 @@
 //! ext-image-copy-capture-v1: one session, one frame object at a time.
 //!
-//! The compositor copies at least what changed since *this* buffer was last captured, so each buffer's own staleness is kept
-//! here: a caret that blinks then costs a few pixels and not a whole picture.
+//! The compositor copies at least what changed since *this* buffer was last captured, so each buffer's own
+//! staleness is kept here: a caret that blinks then costs a few pixels and not a whole picture.
 
 use super::{
     Capture,
     buffers::{Buffers, Wanted},
-    compositor::made,
-    inbox::{Inbox, Said},
+    protocol::{Interface, Said, copy_capture, copy_frame, copy_session, source, source_maker},
+    wire::{Id, Wire},
 };
 use crate::{
-    backends::{Event, SourceError},
+    backends::{Event, MOST_REFUSED, SourceError},
     newest::{MAX_BUFFERS, Picture},
 };
 use arrayvec::ArrayVec;
 use lumen_ipc::Damage;
-use std::sync::Arc;
-use wayland_client::{Proxy, WEnum, backend::ObjectData, protocol::wl_output::WlOutput};
-use wayland_protocols::ext::{
-    image_capture_source::v1::client::{
-        ext_image_capture_source_v1::ExtImageCaptureSourceV1,
-        ext_output_image_capture_source_manager_v1::{self, ExtOutputImageCaptureSourceManagerV1},
-    },
-    image_copy_capture::v1::client::{
-        ext_image_copy_capture_frame_v1::ExtImageCopyCaptureFrameV1,
-        ext_image_copy_capture_manager_v1::{self, ExtImageCopyCaptureManagerV1, Options},
-        ext_image_copy_capture_session_v1::{ExtImageCopyCaptureSessionV1, Request},
-    },
-};
-
-/// Copies refused in a row before the source gives up. Because one or two are refused at each change of mode.
-const MOST_REFUSED: u32 = 16;
 
 #[derive(Debug)]
 struct InFlight {
-    proxy: ExtImageCopyCaptureFrameV1,
+    id: Id,
     buffer: u32,
     damage: Damage,
     transform: u32,
 }
 
-/// What the compositor said of the buffers it wants, until it says `done`.
+/// What the compositor said of the buffers that it wants, until it says `done`.
 #[derive(Debug, Default)]
 struct Constraints {
     size: Option<(u32, u32)>,
@@ -51,81 +35,73 @@ struct Constraints {
 
 /// Capturing one output by ext-image-copy-capture.
 pub(super) struct CopyCapture {
-    session: ExtImageCopyCaptureSessionV1,
+    session: Id,
     output_name: String,
-    ear: Arc<dyn ObjectData>,
     constraints: Constraints,
     wanted: Option<Wanted>,
     pool_is_there: bool,
     frame: Option<InFlight>,
+    /// What each buffer lacks of the newest picture.
     stale: ArrayVec<Damage, MAX_BUFFERS>,
     refused: u32,
 }
 
 impl CopyCapture {
     /// Opens the session; the compositor then says which buffers it wants.
-    pub fn new(
-        sources: &ExtOutputImageCaptureSourceManagerV1,
-        captures: &ExtImageCopyCaptureManagerV1,
-        output: WlOutput,
-        output_name: &str,
-        inbox: &Arc<Inbox>,
-    ) -> Result<Self, SourceError> {
-        let request = ext_output_image_capture_source_manager_v1::Request::CreateSource { output };
-        let source: ExtImageCaptureSourceV1 =
-            made(sources.send_constructor(request, inbox.ear::<ExtImageCaptureSourceV1>()))?;
-        let request = ext_image_copy_capture_manager_v1::Request::CreateSession {
-            source: source.clone(),
-            options: WEnum::Value(Options::PaintCursors),
-        };
-        let session = made(captures.send_constructor(request, inbox.ear::<ExtImageCopyCaptureSessionV1>()))?;
-        source.destroy();
-        Ok(Self {
+    pub fn new(makers: (Id, Id), output: Id, output_name: &str, wire: &mut Wire) -> Self {
+        let (source_maker, copy_capture) = makers;
+        let source = wire.make(Interface::Source);
+        wire.request(source_maker, source_maker::CREATE_SOURCE).object(source).object(output).send();
+        let session = wire.make(Interface::CopySession);
+        let request = wire.request(copy_capture, copy_capture::CREATE_SESSION).object(session);
+        request.object(source).uint(copy_capture::PAINT_CURSORS).send();
+        wire.request(source, source::DESTROY).send();
+        wire.forget(source);
+        Self {
             session,
             output_name: output_name.to_owned(),
-            ear: inbox.ear::<ExtImageCopyCaptureFrameV1>(),
             constraints: Constraints::default(),
             wanted: None,
             pool_is_there: false,
             frame: None,
             stale: ArrayVec::new(),
             refused: 0,
-        })
+        }
     }
 
-    fn constraints_done(&mut self) -> Result<Option<Event>, SourceError> {
+    fn add_format(&mut self, format: u32) {
+        match Wanted::new(format, 1, 1, 4) {
+            Some(_) => drop(self.constraints.format.get_or_insert(format)),
+            None => self.constraints.unreadable.push(format),
+        }
+    }
+
+    fn constraints_done(&mut self, wire: &mut Wire) -> Result<Option<Event>, SourceError> {
         let Constraints { size, format, unreadable } = std::mem::take(&mut self.constraints);
         // A batch may repeat only what changed, so what it leaves out is as before.
         let size = size.or(self.wanted.map(|wanted| (wanted.layout.width, wanted.layout.height)));
         let format = format.or(self.wanted.map(|wanted| wanted.shm_format));
-        let wanted = match (size, format) {
-            (Some((width, height)), Some(format)) => Wanted::new(format, width, height, width.saturating_mul(4)),
-            _ => None,
-        };
-        let offered = || format!("{unreadable:#x?}");
-        let wanted = wanted.ok_or_else(|| SourceError::Format { offered: offered() })?;
+        let wanted = size.zip(format).and_then(|((width, height), format)| {
+            Wanted::new(format, width, height, width.saturating_mul(4))
+        });
+        let wanted = wanted.ok_or_else(|| SourceError::Format { offered: format!("{unreadable:#x?}") })?;
         if self.wanted == Some(wanted) {
             return Ok(None);
         }
         self.wanted = Some(wanted);
         self.pool_is_there = false;
-        if let Some(frame) = self.frame.take() {
-            frame.proxy.destroy();
-        }
+        self.end_frame(wire);
         Ok(Some(Event::Layout(wanted.layout)))
     }
 
-    fn add_format(&mut self, format: u32) {
-        match Wanted::new(format, 1, 1, 4) {
-            Some(_) if self.constraints.format.is_none() => self.constraints.format = Some(format),
-            Some(_) => {}
-            None => self.constraints.unreadable.push(format),
-        }
+    fn end_frame(&mut self, wire: &mut Wire) -> Option<InFlight> {
+        let frame = self.frame.take()?;
+        wire.request(frame.id, copy_frame::DESTROY).send();
+        wire.forget(frame.id);
+        Some(frame)
     }
 
-    fn ready(&mut self, now_ns: u64) -> Result<Option<Event>, SourceError> {
-        let Some(frame) = self.frame.take() else { return Ok(None) };
-        frame.proxy.destroy();
+    fn ready(&mut self, frame: InFlight, now_ns: u64) -> Result<Option<Event>, SourceError> {
         self.refused = 0;
         if frame.transform != 0 {
             let name = self.output_name.clone();
@@ -141,9 +117,7 @@ impl CopyCapture {
         Ok(Some(Event::Filled { buffer: frame.buffer, picture, upside_down: false }))
     }
 
-    fn failed(&mut self) -> Result<Option<Event>, SourceError> {
-        let Some(frame) = self.frame.take() else { return Ok(None) };
-        frame.proxy.destroy();
+    fn failed(&mut self, frame: &InFlight) -> Result<Option<Event>, SourceError> {
         self.refused += 1;
         match self.refused < MOST_REFUSED {
             true => Ok(Some(Event::Missed { buffer: frame.buffer })),
@@ -151,8 +125,19 @@ impl CopyCapture {
         }
     }
 
-    fn frame_of(&mut self, sender: u32) -> Option<&mut InFlight> {
-        self.frame.as_mut().filter(|frame| frame.proxy.id().protocol_id() == sender)
+    fn hear_session(&mut self, said: &Said, wire: &mut Wire) -> Result<Option<Event>, SourceError> {
+        match *said {
+            Said::Size { width, height } => self.constraints.size = Some((width, height)),
+            Said::Format(format) => self.add_format(format),
+            Said::ConstraintsDone => return self.constraints_done(wire),
+            Said::Stopped => return Err(self.gone()),
+            _ => {}
+        }
+        Ok(None)
+    }
+
+    fn gone(&self) -> SourceError {
+        SourceError::OutputGone { name: self.output_name.clone() }
     }
 }
 
@@ -161,34 +146,40 @@ impl Capture for CopyCapture {
         "ext-image-copy-capture"
     }
 
+    fn why(&self) -> &'static str {
+        "the compositor offers it, and it misses no picture"
+    }
+
     fn wanted(&self) -> Option<Wanted> {
         self.wanted
     }
 
+    /// The compositor tells the new size by itself, and refuses the copy in flight.
+    fn resized(&mut self, _: &mut Wire) {}
+
     fn hear(
         &mut self,
-        sender: u32,
-        said: Said,
+        (sender, said): (Id, Said),
+        wire: &mut Wire,
         _: &Buffers,
         now_ns: u64,
     ) -> Result<Option<Event>, SourceError> {
-        match said {
-            Said::Size { width, height } => self.constraints.size = Some((width, height)),
-            Said::Format(format) => self.add_format(format),
-            Said::ConstraintsDone => return self.constraints_done(),
-            Said::Stopped => return Err(SourceError::OutputGone { name: self.output_name.clone() }),
-            _ => {}
+        if sender == self.session {
+            return self.hear_session(&said, wire);
         }
         let wanted = self.wanted;
-        let Some(frame) = self.frame_of(sender) else { return Ok(None) };
+        let Some(frame) = self.frame.as_mut().filter(|frame| frame.id == sender) else { return Ok(None) };
         match said {
             Said::Transform(transform) => frame.transform = transform,
             Said::Damage(rect) => {
                 let clipped = wanted.and_then(|wanted| rect.clip(wanted.layout.width, wanted.layout.height));
                 clipped.into_iter().for_each(|rect| frame.damage.add(rect));
             }
-            Said::Ready => return self.ready(now_ns),
-            Said::Failed => return self.failed(),
+            Said::Stopped => return Err(self.gone()),
+            Said::Ready | Said::Failed => {
+                let Some(frame) = self.end_frame(wire) else { return Ok(None) };
+                return if said == Said::Ready { self.ready(frame, now_ns) } else { self.failed(&frame) };
+            }
             _ => {}
         }
         Ok(None)
@@ -204,19 +195,18 @@ impl Capture for CopyCapture {
         self.pool_is_there && self.frame.is_none()
     }
 
-    fn fill(&mut self, buffer: u32, buffers: &Buffers) -> Result<(), SourceError> {
+    fn fill(&mut self, buffer: u32, wire: &mut Wire, buffers: &Buffers) {
         let (Some(target), Some(stale)) = (buffers.get(buffer), self.stale.get(buffer as usize)) else {
-            return Ok(());
+            return;
         };
-        let proxy: ExtImageCopyCaptureFrameV1 =
-            made(self.session.send_constructor(Request::CreateFrame {}, self.ear.clone()))?;
-        proxy.attach_buffer(target);
-        let side = |n: u32| i32::try_from(n).unwrap_or(i32::MAX);
+        let id = wire.make(Interface::CopyFrame);
+        wire.request(self.session, copy_session::CREATE_FRAME).object(id).send();
+        wire.request(id, copy_frame::ATTACH_BUFFER).object(target).send();
         for rect in stale.rects() {
-            proxy.damage_buffer(side(rect.x), side(rect.y), side(rect.width), side(rect.height));
+            let request = wire.request(id, copy_frame::DAMAGE_BUFFER).uint(rect.x).uint(rect.y);
+            request.uint(rect.width).uint(rect.height).send();
         }
-        proxy.capture();
-        self.frame = Some(InFlight { proxy, buffer, damage: Damage::default(), transform: 0 });
-        Ok(())
+        wire.request(id, copy_frame::CAPTURE).send();
+        self.frame = Some(InFlight { id, buffer, damage: Damage::default(), transform: 0 });
     }
 }

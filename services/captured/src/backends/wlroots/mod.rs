@@ -1,46 +1,55 @@
-//! Pictures of one output of a compositor that speaks ext-image-copy-capture-v1 or wlr-screencopy (sway and its kin), over a
-//! connection that was handed to us. The cursor is part of the picture.
+//! Pictures of one output of a compositor that speaks ext-image-copy-capture-v1 or wlr-screencopy (sway and
+//! its kin), over a connection that was handed to us. The cursor is part of the picture.
 //!
 //! ```text
 //!  socket ──► Compositor::find ──► output, way of capturing
-//!  readable ─► Inbox (events in order) ─► Capture ─► Layout, Filled, Missed
+//!  readable ─► Wire (events in order) ─► protocol::read ─► Capture ─► Layout, Filled, Missed
 //! ```
 
 mod buffers;
 mod compositor;
 mod copy_capture;
-mod inbox;
+mod protocol;
 mod screencopy;
+mod wire;
+
+pub use wire::WireError;
 
 use super::{Event, Source, SourceError};
 use buffers::{Buffers, Wanted};
 use compositor::{Compositor, Offered};
 use copy_capture::CopyCapture;
-use inbox::Said;
 use lumen_ipc::{Mode, pool::Layout};
 use lumen_stage::clock::now_ns;
+use protocol::Said;
 use screencopy::Screencopy;
-use std::{
-    io::ErrorKind,
-    os::{
-        fd::{AsFd, BorrowedFd},
-        unix::net::UnixStream,
-    },
+use std::os::{
+    fd::{AsFd, BorrowedFd},
+    unix::net::UnixStream,
 };
-use wayland_client::backend::WaylandError;
+use wire::{Id, Wire};
 
 /// One way of capturing.
 trait Capture: Send {
     fn name(&self) -> &'static str;
+    fn why(&self) -> &'static str;
     /// The buffers it needs, once the compositor said so.
     fn wanted(&self) -> Option<Wanted>;
-    /// Handles one event from the object with protocol id `sender`.
-    fn hear(&mut self, sender: u32, said: Said, buffers: &Buffers, now_ns: u64)
-    -> Result<Option<Event>, SourceError>;
+    /// The output has another size. Because sway 1.7 copies the new, smaller picture into an old buffer and
+    /// calls that done.
+    fn resized(&mut self, wire: &mut Wire);
+    /// Handles what an object said at this time.
+    fn hear(
+        &mut self,
+        said: (Id, Said),
+        wire: &mut Wire,
+        buffers: &Buffers,
+        now_ns: u64,
+    ) -> Result<Option<Event>, SourceError>;
     /// The buffers it wanted are there.
     fn pool_is_there(&mut self);
     fn wants_buffer(&self) -> bool;
-    fn fill(&mut self, buffer: u32, buffers: &Buffers) -> Result<(), SourceError>;
+    fn fill(&mut self, buffer: u32, wire: &mut Wire, buffers: &Buffers);
 }
 
 /// A compositor's output as a source.
@@ -49,7 +58,7 @@ pub struct Wlroots {
     capture: Box<dyn Capture>,
     buffers: Buffers,
     mode: Option<Mode>,
-    /// When the events now in the inbox were read, CLOCK_MONOTONIC ns; `None` when it is time to read again.
+    /// When the events not yet handled were read, CLOCK_MONOTONIC ns; `None` when it is time to read again.
     read_ns: Option<u64>,
 }
 
@@ -59,62 +68,44 @@ impl Wlroots {
     /// # Errors
     /// No such output, no way of capturing it, or a compositor that does not answer.
     pub fn new(socket: UnixStream, name: &str) -> Result<Self, SourceError> {
-        let compositor = Compositor::find(socket, name)?;
-        let output = compositor.output.proxy.clone();
-        let capture: Box<dyn Capture> = match &compositor.offered {
-            Offered::CopyCapture(sources, captures) => {
-                Box::new(CopyCapture::new(sources, captures, output, name, &compositor.inbox)?)
+        let mut compositor = Compositor::find(socket, name)?;
+        let Compositor { wire, output, offered, .. } = &mut compositor;
+        let capture: Box<dyn Capture> = match *offered {
+            Offered::CopyCapture { source_maker, copy_capture } => {
+                Box::new(CopyCapture::new((source_maker, copy_capture), output.id, name, wire))
             }
-            Offered::Screencopy(manager) => {
-                Box::new(Screencopy::new(manager.clone(), output, &compositor.inbox)?)
-            }
+            Offered::Screencopy { manager } => Box::new(Screencopy::new(manager, output.id, wire)),
         };
-        let source = Self { compositor, capture, buffers: Buffers::default(), mode: None, read_ns: None };
-        source.flush()?;
-        Ok(source)
+        wire.flush()?;
+        Ok(Self { compositor, capture, buffers: Buffers::default(), mode: None, read_ns: None })
     }
 
     /// The mode, if it differs from the one told before.
     fn changed_mode(&mut self) -> Result<Option<Event>, SourceError> {
-        let output = &self.compositor.output;
+        let Compositor { wire, output, .. } = &mut self.compositor;
         if output.transform != 0 {
             return Err(SourceError::Rotated { name: output.name.clone(), transform: output.transform });
         }
         let mode = Mode { width: output.width, height: output.height, refresh_mhz: output.refresh_mhz };
-        let changed = self.mode.replace(mode) != Some(mode);
-        Ok(changed.then_some(Event::Mode(mode)))
+        let before = self.mode.replace(mode);
+        if before.is_some_and(|before| (before.width, before.height) != (mode.width, mode.height)) {
+            self.capture.resized(wire);
+        }
+        Ok((before != Some(mode)).then_some(Event::Mode(mode)))
     }
 
-    fn hear(&mut self, sender: u32, said: Said, now_ns: u64) -> Result<Option<Event>, SourceError> {
-        let output = &mut self.compositor.output;
+    fn hear(&mut self, sender: Id, said: Said, now_ns: u64) -> Result<Option<Event>, SourceError> {
+        let Compositor { wire, output, .. } = &mut self.compositor;
         match said {
             Said::GlobalGone { name } if name == output.global => {
                 Err(SourceError::OutputGone { name: output.name.clone() })
             }
-            Said::OutputDone if output.is(sender) => self.changed_mode(),
-            said if output.is(sender) => {
+            Said::OutputDone if sender == output.id => self.changed_mode(),
+            said if sender == output.id => {
                 output.hear(&said);
                 Ok(None)
             }
-            said => self.capture.hear(sender, said, &self.buffers, now_ns),
-        }
-    }
-
-    /// Reads what arrived; `None` when nothing did.
-    fn read(&self) -> Result<Option<u64>, SourceError> {
-        let Some(guard) = self.compositor.connection.prepare_read() else { return Ok(None) };
-        match guard.read() {
-            Ok(_) => Ok(Some(now_ns())),
-            Err(WaylandError::Io(error)) if error.kind() == ErrorKind::WouldBlock => Ok(None),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    fn flush(&self) -> Result<(), SourceError> {
-        match self.compositor.connection.flush() {
-            // A compositor that does not read now gets the rest with the next flush.
-            Err(WaylandError::Io(error)) if error.kind() == ErrorKind::WouldBlock => Ok(()),
-            result => Ok(result?),
+            said => self.capture.hear((sender, said), wire, &self.buffers, now_ns),
         }
     }
 }
@@ -124,8 +115,12 @@ impl Source for Wlroots {
         self.capture.name()
     }
 
+    fn why(&self) -> &'static str {
+        self.capture.why()
+    }
+
     fn descriptor(&self) -> BorrowedFd<'_> {
-        self.compositor.connection.as_fd()
+        self.compositor.wire.as_fd()
     }
 
     fn dispatch(&mut self) -> Result<Option<Event>, SourceError> {
@@ -134,32 +129,34 @@ impl Source for Wlroots {
         {
             return Ok(Some(event));
         }
-        if self.read_ns.is_none() {
-            self.read_ns = self.read()?;
+        if self.read_ns.is_none() && self.compositor.wire.read()? {
+            self.read_ns = Some(now_ns());
         }
-        // One read takes all there is; whatever comes later makes the descriptor ready again.
         while let Some(read_ns) = self.read_ns {
-            match self.compositor.inbox.take() {
-                None => self.read_ns = None,
-                Some((sender, said)) => {
-                    if let Some(event) = self.hear(sender, said, read_ns)? {
-                        return Ok(Some(event));
-                    }
-                }
+            let Some(event) = self.compositor.wire.next()? else {
+                // One read takes all there is; whatever comes later makes the descriptor ready again.
+                self.read_ns = None;
+                break;
+            };
+            let sender = event.sender;
+            if let Some(said) = protocol::read(event)?
+                && let Some(event) = self.hear(sender, said, read_ns)?
+            {
+                return Ok(Some(event));
             }
         }
-        self.flush()?;
+        self.compositor.wire.flush()?;
         Ok(None)
     }
 
     fn use_pool(&mut self, layout: Layout, buffers: &[BorrowedFd<'_>]) -> Result<(), SourceError> {
-        let wanted = self.capture.wanted().filter(|wanted| wanted.layout == layout);
-        if let Some(wanted) = wanted {
-            let Compositor { shm, inbox, .. } = &self.compositor;
-            self.buffers = Buffers::new(shm, inbox, wanted, buffers)?;
+        let Compositor { wire, shm, .. } = &mut self.compositor;
+        if let Some(wanted) = self.capture.wanted().filter(|wanted| wanted.layout == layout) {
+            let new = Buffers::new(wire, *shm, wanted, buffers)?;
+            std::mem::replace(&mut self.buffers, new).destroy(wire);
             self.capture.pool_is_there();
         }
-        self.flush()
+        Ok(wire.flush()?)
     }
 
     fn wants_buffer(&self) -> bool {
@@ -167,7 +164,8 @@ impl Source for Wlroots {
     }
 
     fn fill(&mut self, buffer: u32) -> Result<(), SourceError> {
-        self.capture.fill(buffer, &self.buffers)?;
-        self.flush()
+        let wire = &mut self.compositor.wire;
+        self.capture.fill(buffer, wire, &self.buffers);
+        Ok(wire.flush()?)
     }
 }

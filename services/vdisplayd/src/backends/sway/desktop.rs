@@ -10,8 +10,8 @@ use std::{
     time::SystemTime,
 };
 
-use super::ipc::Ipc;
-use crate::{process, systemd::UserManager};
+use super::{ipc::Ipc, output};
+use crate::{logind, process, systemd::UserManager};
 
 /// Screen lockers whose presence means that the desktop is locked; sway's IPC does not tell.
 const LOCKERS: [&str; 5] = ["swaylock", "gtklock", "waylock", "hyprlock", "swaylock-plugin"];
@@ -93,7 +93,12 @@ async fn usable(socket: &Path, uid: u32) -> Result<Desktop, String> {
     if let Some(locker) = locker_inside(socket, pid) {
         return Err(format!("is locked: {locker} runs in it"));
     }
-    ipc.version().await.map_err(|error| error.to_string())?;
+    if logind::is_locked(pid).await {
+        return Err("is locked".to_owned());
+    }
+    if !output::can_remove(&mut ipc).await.map_err(|error| error.to_string())? {
+        return Err("cannot take outputs away again; sway 1.8 and later can".to_owned());
+    }
     Ok(Desktop { socket: socket.to_owned(), ipc, pid })
 }
 
@@ -115,7 +120,8 @@ mod tests {
     #[test]
     fn only_sockets_that_sway_itself_named_are_candidates() {
         assert!(is_sway_socket("sway-ipc.1000.4711.sock", "sway-ipc.1000."));
-        for name in ["sway-ipc.1000..sock", "sway-ipc.10001.5.sock", "sway-ipc.1000.x.sock", "wayland-1", "sway.sock"]
+        for name in
+            ["sway-ipc.1000..sock", "sway-ipc.10001.5.sock", "sway-ipc.1000.x.sock", "wayland-1", "sway.sock"]
         {
             assert!(!is_sway_socket(name, "sway-ipc.1000."), "{name}");
         }
@@ -124,7 +130,8 @@ mod tests {
     #[test]
     fn newest_socket_comes_first() {
         let folder = tempfile::tempdir().unwrap();
-        for (name, age_s) in [("sway-ipc.7.1.sock", 100), ("sway-ipc.7.2.sock", 1), ("sway-ipc.7.3.sock", 50)] {
+        for (name, age_s) in [("sway-ipc.7.1.sock", 100), ("sway-ipc.7.2.sock", 1), ("sway-ipc.7.3.sock", 50)]
+        {
             let file = fs::File::create(folder.path().join(name)).unwrap();
             file.set_modified(SystemTime::now() - std::time::Duration::from_secs(age_s)).unwrap();
         }

@@ -64,16 +64,16 @@ pub enum HeadlessError {
     /// It ended.
     #[error("sway ended {how} right after its start")]
     Ended {
-        /// Its unit.
-        unit: String,
+        /// Where to read what it said.
+        log: String,
         /// Exit status or signal.
         how: String,
     },
     /// It runs and does not answer.
     #[error("sway runs but did not answer within {} s", START_LIMIT.as_secs())]
     Silent {
-        /// Its unit.
-        unit: String,
+        /// Where to read what it said.
+        log: String,
     },
 }
 
@@ -128,10 +128,10 @@ async fn start_with(
         start: [sway.to_string_lossy().as_ref(), "--unsupported-gpu", "--config", &conf.to_string_lossy()]
             .map(str::to_owned)
             .to_vec(),
-        stop_post: sweep_command(places, session),
+        after_stop: sweep_command(places, session),
         environment,
         unset: MISLEADING.map(str::to_owned).to_vec(),
-        part_of: vec![units::TARGET.to_owned()],
+        stops_with: vec![units::TARGET.to_owned()],
         after: Vec::new(),
         slice: units::SESSION_SLICE,
     };
@@ -158,10 +158,9 @@ async fn stop(manager: &UserManager, session: SessionId) -> Result<(), SystemdEr
 fn write(places: &Places, session: SessionId, mode: Mode) -> Result<PathBuf, HeadlessError> {
     let display = places.file(session, "display");
     let text = config(mode, &display.display().to_string());
-    places.write(session, "conf", &text).map_err(|source| HeadlessError::Unwritable {
-        path: places.file(session, "conf"),
-        source,
-    })
+    places
+        .write(session, "conf", &text)
+        .map_err(|source| HeadlessError::Unwritable { path: places.file(session, "conf"), source })
 }
 
 /// sway's configuration: one output of the client's mode, one window filling it, nothing else on the screen.
@@ -187,24 +186,17 @@ async fn answer(manager: &UserManager, unit: &str, socket: &std::path::Path) -> 
         {
             return Ok(ipc);
         }
-        if look % LOOKS_PER_STATE == 0 {
-            match manager.state(unit).await? {
-                UnitState::Ended { how } => {
-                    return Err(HeadlessError::Ended { unit: unit.to_owned(), how });
-                }
-                UnitState::Absent => {
-                    let how = "and was forgotten".to_owned();
-                    return Err(HeadlessError::Ended { unit: unit.to_owned(), how });
-                }
-                UnitState::Running { .. } | UnitState::Changing => {}
-            }
+        if look % LOOKS_PER_STATE == 0
+            && let UnitState::Ended { how } = manager.state(unit).await?
+        {
+            return Err(HeadlessError::Ended { log: manager.log_of(unit), how });
         }
         if Instant::now() >= deadline {
             break;
         }
         sleep(LOOK).await;
     }
-    Err(HeadlessError::Silent { unit: unit.to_owned() })
+    Err(HeadlessError::Silent { log: manager.log_of(unit) })
 }
 
 impl From<HeadlessError> for Failure {
@@ -218,8 +210,8 @@ impl From<HeadlessError> for Failure {
             HeadlessError::Systemd(_) => {
                 "see `systemctl --user status`; lumen needs the user's service manager".to_owned()
             }
-            HeadlessError::Ended { unit, .. } | HeadlessError::Silent { unit } => {
-                format!("see `journalctl --user -u {unit}` for what sway said")
+            HeadlessError::Ended { log, .. } | HeadlessError::Silent { log } => {
+                format!("see {log} for what sway said")
             }
         };
         Failure::new(FailureClass::Environment, error.to_string(), advice)

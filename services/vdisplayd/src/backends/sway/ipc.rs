@@ -1,7 +1,8 @@
 //! A client of sway's IPC socket: one request, one answer, each within a time limit.
 //!
 //! Packet (sway-ipc(7)): `"i3-ipc"`, payload length u32, type u32 (both in native byte order), payload. The
-//! connection belongs to this value; dropping it ends it. It never subscribes, so packets are answers only.
+//! connection belongs to this value; dropping it ends it. Only [`Ipc::windows`] subscribes, so that all other packets
+//! are answers.
 
 use std::{
     io,
@@ -9,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, de::DeserializeOwned};
 use swayipc_types::{CommandOutcome, CommandType, Output, Success, Version};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -22,6 +23,9 @@ const MAX_ANSWER: u32 = 16 << 20;
 
 /// Time for one answer: a healthy sway answers in 1 ms, one whose GPU hangs does not answer at all.
 pub const ANSWER_LIMIT: Duration = Duration::from_secs(2);
+
+/// Type of the packets that tell of windows.
+const WINDOW_EVENT: u32 = 0x8000_0003;
 
 /// Length of a packet's head in bytes.
 const HEAD: usize = 14;
@@ -116,8 +120,7 @@ impl Ipc {
 
     /// Runs sway commands; the first that sway refuses is the error.
     pub async fn run(&mut self, command: &str) -> Result<(), IpcError> {
-        let outcomes: Vec<CommandOutcome> =
-            self.ask("run_command", CommandType::RunCommand, command).await?;
+        let outcomes: Vec<CommandOutcome> = self.ask("run_command", CommandType::RunCommand, command).await?;
         match outcomes.into_iter().find(|outcome| !outcome.success) {
             None => Ok(()),
             Some(refused) => Err(IpcError::Refused {
@@ -127,14 +130,10 @@ impl Ipc {
         }
     }
 
-    /// Turns this connection into one that only waits: true once sway says that it shuts down or hangs up.
-    pub async fn wait_for_end(mut self) -> Result<(), IpcError> {
-        let _: Success = self.ask("subscribe", CommandType::Subscribe, r#"["shutdown"]"#).await?;
-        let mut one = [0; 1];
-        match self.stream.read(&mut one).await {
-            Ok(_) => Ok(()),
-            Err(source) => Err(IpcError::HungUp { request: "subscribe", source }),
-        }
+    /// Turns this connection into one that only tells of new windows.
+    pub async fn windows(mut self) -> Result<Windows, IpcError> {
+        let _: Success = self.ask("subscribe", CommandType::Subscribe, r#"["window"]"#).await?;
+        Ok(Windows { ipc: self })
     }
 
     async fn ask<T: DeserializeOwned>(
@@ -157,22 +156,65 @@ impl Ipc {
     ) -> Result<Vec<u8>, IpcError> {
         let hung_up = |source| IpcError::HungUp { request, source };
         self.stream.write_all(&kind.encode_with(payload)).await.map_err(hung_up)?;
+        self.packet(request, kind.into()).await
+    }
+
+    /// Reads one packet of type `kind`.
+    async fn packet(&mut self, request: &'static str, kind: u32) -> Result<Vec<u8>, IpcError> {
+        let hung_up = |source| IpcError::HungUp { request, source };
         let mut head = [0; HEAD];
         self.stream.read_exact(&mut head).await.map_err(hung_up)?;
-        let length = answer_length(&head, kind)
-            .map_err(|(kind, length)| IpcError::NotSway { request, kind, length })?;
-        let mut answer = vec![0; length];
-        self.stream.read_exact(&mut answer).await.map_err(hung_up)?;
-        Ok(answer)
+        let length = payload_length(&head, kind).map_err(|(kind, length)| IpcError::NotSway {
+            request,
+            kind,
+            length,
+        })?;
+        let mut payload = vec![0; length];
+        self.stream.read_exact(&mut payload).await.map_err(hung_up)?;
+        Ok(payload)
     }
 }
 
-/// Payload length in bytes of an answer to `asked`; else the type and length that its head claims.
-fn answer_length(head: &[u8; HEAD], asked: CommandType) -> Result<usize, (u32, u32)> {
+/// The stream of new windows.
+#[derive(Debug)]
+pub struct Windows {
+    ipc: Ipc,
+}
+
+/// A window that just came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub struct Window {
+    /// sway's number of it (`con_id`).
+    pub id: i64,
+    /// Process that it belongs to.
+    pub pid: Option<i32>,
+}
+
+impl Windows {
+    /// Waits for the next new window, without limit.
+    pub async fn next(&mut self) -> Result<Window, IpcError> {
+        #[derive(Deserialize)]
+        struct Change {
+            change: String,
+            container: Window,
+        }
+        loop {
+            let packet = self.ipc.packet("window events", WINDOW_EVENT).await?;
+            let change: Change = serde_json::from_slice(&packet)
+                .map_err(|source| IpcError::Unreadable { request: "window events", source })?;
+            if change.change == "new" {
+                return Ok(change.container);
+            }
+        }
+    }
+}
+
+/// Payload length in bytes of a packet of type `asked`; else the type and length that its head claims.
+fn payload_length(head: &[u8; HEAD], asked: u32) -> Result<usize, (u32, u32)> {
     let [m0, m1, m2, m3, m4, m5, l0, l1, l2, l3, k0, k1, k2, k3] = *head;
     let length = u32::from_ne_bytes([l0, l1, l2, l3]);
     let kind = u32::from_ne_bytes([k0, k1, k2, k3]);
-    if [m0, m1, m2, m3, m4, m5] != swayipc_types::MAGIC || kind != u32::from(asked) || length > MAX_ANSWER {
+    if [m0, m1, m2, m3, m4, m5] != swayipc_types::MAGIC || kind != asked || length > MAX_ANSWER {
         return Err((kind, length));
     }
     Ok(length as usize)
@@ -203,7 +245,8 @@ mod tests {
 
     #[tokio::test]
     async fn refused_command_carries_sways_own_words() {
-        let json = r#"[{"success":true},{"success":false,"parse_error":true,"error":"Invalid output subcommand"}]"#;
+        let json =
+            r#"[{"success":true},{"success":false,"parse_error":true,"error":"Invalid output subcommand"}]"#;
         let (_folder, path) = sway_that_says(answer_to(CommandType::RunCommand, json));
         let error = Ipc::connect(&path).await.unwrap().run("output X unplug").await.unwrap_err();
         assert_eq!(error.to_string(), "sway refused `output X unplug`: Invalid output subcommand");

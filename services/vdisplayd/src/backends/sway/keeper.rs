@@ -1,13 +1,17 @@
 //! Who removes an output from the user's own sway when vdisplayd cannot: a unit without a process.
 //!
-//! It is started *before* the output is made and is part of lumen.target. However it is stopped, its `ExecStopPost`
+//! It is started *before* the output is made and stops with lumen.target. However it is stopped, its `ExecStopPost`
 //! runs `lumen-vdisplayd --sweep`, which takes away the output whose name was noted, or, if vdisplayd died between
 //! making and noting, whatever headless output was not there before. An ExecStopPost of vdisplayd's own unit would
 //! not do: it also runs before every restart, and an Output must survive that.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use lumen_ipc::{Mode, SessionId};
+use tokio::time::{Instant, sleep};
 
 use super::{
     headless::sweep_command,
@@ -16,15 +20,20 @@ use super::{
 };
 use crate::{
     places::Places,
-    systemd::{SystemdError, TransientUnit, UserManager},
+    systemd::{SystemdError, TransientUnit, UnitState, UserManager},
     units,
 };
+
+/// Time for a unit without a process to be active.
+const START_LIMIT: Duration = Duration::from_secs(2);
+/// Between two looks.
+const LOOK: Duration = Duration::from_millis(2);
 
 /// Variable of the unit that holds the IPC socket's path.
 pub const SOCKET_VARIABLE: &str = "LUMEN_SOCKET";
 
 /// Starts the keeper of the output that `session` will have in the sway at `socket`, where the outputs `before` are
-/// already on.
+/// already.
 pub async fn start(
     places: &Places,
     manager: &UserManager,
@@ -33,21 +42,28 @@ pub async fn start(
     socket: &Path,
     before: &[String],
 ) -> Result<(), SystemdError> {
-    let mut stop_post = sweep_command(places, session);
-    stop_post.push(socket.display().to_string());
-    stop_post.extend_from_slice(before);
+    let mut after_stop = sweep_command(places, session);
+    after_stop.push(socket.display().to_string());
+    after_stop.extend_from_slice(before);
     let unit = TransientUnit {
         name: units::output(session),
         description: format!("lumen Output {mode} (in the running sway)"),
         start: Vec::new(),
-        stop_post,
+        after_stop,
         environment: vec![format!("{SOCKET_VARIABLE}={}", socket.display())],
         unset: Vec::new(),
-        part_of: vec![units::TARGET.to_owned()],
+        stops_with: vec![units::TARGET.to_owned()],
         after: Vec::new(),
         slice: units::SESSION_SLICE,
     };
-    manager.start(&unit).await
+    manager.start(&unit).await?;
+    // Stopping a unit whose start is still queued would not run its ExecStop.
+    let deadline = Instant::now() + START_LIMIT;
+    while !matches!(manager.state(&unit.name).await?, UnitState::Running { .. }) && Instant::now() < deadline
+    {
+        sleep(LOOK).await;
+    }
+    Ok(())
 }
 
 /// What `--sweep SESSION [SOCKET KEEP…]` asks for.
@@ -57,7 +73,7 @@ pub struct Sweep {
     pub session: SessionId,
     /// The user's sway, if the output was made in it.
     pub socket: Option<PathBuf>,
-    /// Outputs that were on before.
+    /// Outputs that were there before.
     pub keep: Vec<String>,
 }
 

@@ -3,12 +3,15 @@
 //! Either way the Output lives in the unit `lumen-output-SESSION.service`: releasing it is stopping that unit, and
 //! after a restart of vdisplayd it is found by that name.
 
+mod company;
 pub mod desktop;
 pub mod headless;
+pub mod idle;
 pub mod ipc;
 pub mod keeper;
 pub mod output;
 pub mod wayland;
+mod windows;
 
 use std::{
     collections::BTreeMap,
@@ -21,11 +24,12 @@ use std::{
 use lumen_ipc::{Failure, FailureClass, Mode, SessionId};
 
 use self::{
+    company::Company,
     desktop::Desktop,
     ipc::{Ipc, IpcError},
     output::OutputError,
 };
-use super::{Backend, Made};
+use super::{Acquired, Backend, Made};
 use crate::{
     places::Places,
     systemd::{SystemdError, UnitState, UserManager},
@@ -36,10 +40,11 @@ use crate::{
 const GONE_LIMIT: Duration = Duration::from_secs(3);
 
 /// One Output and the way to its sway.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 struct Placed {
     made: Made,
     socket: PathBuf,
+    _company: Option<Company>,
 }
 
 /// All Outputs that live in a sway.
@@ -62,7 +67,9 @@ impl Sway {
         let Some(placed) = self.outputs.get_mut(&session) else { return Ok(None) };
         let Ok(mut ipc) = Ipc::connect(&placed.socket).await else { return Ok(None) };
         let Some(name) = placed.made.output.clone() else { return Ok(None) };
-        match output::mode_of(&ipc.outputs().await?, &name) {
+        // One that hangs or dies amid the answer is as good as gone.
+        let Ok(outputs) = ipc.outputs().await else { return Ok(None) };
+        match output::mode_of(&outputs, &name) {
             None => return Ok(None),
             Some(now) if now == mode => {}
             Some(_) => output::set_mode(&mut ipc, &name, mode).await?,
@@ -94,16 +101,11 @@ impl Sway {
     ) -> Result<(Placed, OwnedFd), Failure> {
         let (wayland, stream) = connect(&self.places.runtime, &desktop.ipc).await?;
         let outputs = desktop.ipc.outputs().await?;
-        let before: Vec<String> =
-            outputs.into_iter().filter(|output| output.active).map(|output| output.name).collect();
+        let before: Vec<String> = outputs.into_iter().map(|output| output.name).collect();
         keeper::start(&self.places, &self.manager, session, mode, &desktop.socket, &before).await?;
-        let name = match self.make_output(session, mode, &mut desktop.ipc).await {
-            Ok(name) => name,
-            Err(error) => {
-                self.stop(session).await?;
-                return Err(error);
-            }
-        };
+        let name = self.make_output(session, mode, &mut desktop.ipc).await?;
+        let mut why = format!("the user's own sway is running (process {})", desktop.pid);
+        let company = Company::start(&self.places.runtime, session, &name, &desktop.socket, &mut why).await;
         let made = Made {
             mode,
             output: Some(name),
@@ -111,9 +113,9 @@ impl Sway {
             display: None,
             unit: Some(units::output(session)),
             backend: "sway",
-            why: format!("the user's own sway is running (process {})", desktop.pid),
+            why,
         };
-        Ok((Placed { made, socket: desktop.socket }, stream))
+        Ok((Placed { made, socket: desktop.socket, _company: Some(company) }, stream))
     }
 
     async fn make_output(&self, session: SessionId, mode: Mode, ipc: &mut Ipc) -> Result<String, Failure> {
@@ -136,7 +138,7 @@ impl Sway {
         let why = match (self.use_desktop, passed_over) {
             (false, _) => "vdisplayd.toml says backend = \"sway-headless\"".to_owned(),
             (true, []) => "the user has no running sway".to_owned(),
-            (true, passed_over) => format!("no running sway can be used ({})", passed_over.join("; ")),
+            (true, passed_over) => format!("the running sway is not used ({})", passed_over.join("; ")),
         };
         let first = headless.ipc.outputs().await?.into_iter().next().ok_or(OutputError::NothingNew)?;
         output::set_mode(&mut headless.ipc, &first.name, mode).await?;
@@ -150,7 +152,7 @@ impl Sway {
             backend: "sway-headless",
             why: format!("{why}; drawn by {}", headless.renderer),
         };
-        Ok((Placed { made, socket: headless.socket }, stream))
+        Ok((Placed { made, socket: headless.socket, _company: None }, stream))
     }
 
     /// The X display that a headless sway noted.
@@ -184,30 +186,42 @@ impl Sway {
         };
         let mode = output::mode_of(&outputs, &name)?;
         let (wayland, _) = connect(&self.places.runtime, &ipc).await.ok()?;
+        let mut why = "found running after a restart of vdisplayd".to_owned();
+        let company = match in_desktop {
+            Some(_) => Some(Company::start(&self.places.runtime, session, &name, &socket, &mut why).await),
+            None => None,
+        };
         let made = Made {
             mode,
             output: Some(name),
             wayland: file_name(&wayland),
             display: self.x_display(session),
             unit: Some(unit.to_owned()),
-            backend: if in_desktop.is_some() { "sway" } else { "sway-headless" },
-            why: "found running after a restart of vdisplayd".to_owned(),
+            backend: if company.is_some() { "sway" } else { "sway-headless" },
+            why,
         };
-        Some(Placed { made, socket })
+        Some(Placed { made, socket, _company: company })
     }
 }
 
 impl Backend for Sway {
-    async fn acquire(&mut self, session: SessionId, mode: Mode) -> Result<(Made, Option<OwnedFd>), Failure> {
-        let (made, fd) = match self.again(session, mode).await? {
-            Some(again) => again,
-            None => {
-                self.outputs.remove(&session);
+    async fn acquire(&mut self, session: SessionId, mode: Mode) -> Result<Acquired, Failure> {
+        if let Some((made, fd)) = self.again(session, mode).await? {
+            return Ok(Acquired { made, fd: Some(fd), fresh: false });
+        }
+        self.outputs.remove(&session);
+        self.stop(session).await?;
+        match self.make(session, mode).await {
+            Ok((made, fd)) => Ok(Acquired { made, fd: Some(fd), fresh: true }),
+            Err(failure) => {
                 self.stop(session).await?;
-                self.make(session, mode).await?
+                Err(failure)
             }
-        };
-        Ok((made, Some(fd)))
+        }
+    }
+
+    fn has(&self, session: SessionId) -> bool {
+        self.outputs.contains_key(&session)
     }
 
     async fn release(&mut self, session: SessionId) -> Result<(), Failure> {
@@ -225,6 +239,9 @@ impl Backend for Sway {
                 None => self.stop(session).await?,
             }
         }
+        let orphans =
+            self.places.sessions().into_iter().filter(|session| !self.outputs.contains_key(session));
+        orphans.for_each(|session| self.places.forget(session));
         Ok(self.outputs.iter().map(|(session, placed)| (*session, placed.made.clone())).collect())
     }
 }
@@ -232,7 +249,8 @@ impl Backend for Sway {
 /// A fresh connection to the Wayland socket of the sway at the other end of `ipc`.
 async fn connect(runtime: &Path, ipc: &Ipc) -> Result<(PathBuf, OwnedFd), Failure> {
     let (pid, _) = ipc.peer().ok_or_else(|| no_socket("the kernel does not say which process it is"))?;
-    let (path, stream) = wayland::connect(runtime, pid).await.map_err(|error| no_socket(&error.to_string()))?;
+    let (path, stream) =
+        wayland::connect(runtime, pid).await.map_err(|error| no_socket(&error.to_string()))?;
     Ok((path, stream.into()))
 }
 
@@ -252,7 +270,9 @@ impl From<OutputError> for Failure {
     fn from(error: OutputError) -> Self {
         let class = match error {
             OutputError::Mode { .. } => FailureClass::Environment,
-            OutputError::Ipc(_) | OutputError::NothingNew => FailureClass::Temporary,
+            OutputError::Ipc(_) | OutputError::NothingNew | OutputError::Stays { .. } => {
+                FailureClass::Temporary
+            }
         };
         let advice = match class {
             FailureClass::Environment => {

@@ -1,7 +1,7 @@
 //! One output of a sway: made, given its mode, taken away.
 //!
-//! sway ≥ 1.8 takes an output away for good (`unplug`). sway 1.7 cannot: there the output is disabled, and the next
-//! one that is needed is that one again.
+//! sway ≥ 1.8 takes an output away again (`unplug`). sway 1.7 cannot, not even disable one ("Failed to commit output"),
+//! so nothing is made in the desktop of such a sway.
 
 use std::time::Duration;
 
@@ -27,6 +27,12 @@ pub enum OutputError {
     /// create_output said yes and nothing came.
     #[error("sway made no new output within {} ms", CHANGE_LIMIT.as_millis())]
     NothingNew,
+    /// unplug said yes and it is still there.
+    #[error("sway did not take the output {name} away within {} ms", CHANGE_LIMIT.as_millis())]
+    Stays {
+        /// The output.
+        name: String,
+    },
     /// This sway's outputs are windows or monitors whose size is not ours to set.
     #[error("the output {name} cannot show {asked}: sway set {got}")]
     Mode {
@@ -39,14 +45,19 @@ pub enum OutputError {
     },
 }
 
-/// Makes an output and returns its name; an output that sway 1.7 could only disable is used again.
+/// Whether this sway can take outputs away again; asked of sway itself because its descendants count versions anew.
+pub async fn can_remove(ipc: &mut Ipc) -> Result<bool, IpcError> {
+    match ipc.run("output LUMEN-NONE unplug").await {
+        Ok(()) => Ok(true),
+        // "Invalid output subcommand" from 1.7, "Cannot unplug unknown output" from 1.8.
+        Err(IpcError::Refused { message, .. }) => Ok(!message.contains("subcommand")),
+        Err(other) => Err(other),
+    }
+}
+
+/// Makes an output and returns its name.
 pub async fn create(ipc: &mut Ipc) -> Result<String, OutputError> {
     let before = ipc.outputs().await?;
-    let reusable = before.iter().find(|output| !output.active && output.name.starts_with(HEADLESS));
-    if let Some(output) = reusable {
-        ipc.run(&format!("output {} enable", output.name)).await?;
-        return Ok(output.name.clone());
-    }
     ipc.run("create_output").await?;
     let deadline = Instant::now() + CHANGE_LIMIT;
     while Instant::now() < deadline {
@@ -82,21 +93,21 @@ pub async fn remove(ipc: &mut Ipc, name: &str) -> Result<(), OutputError> {
     if !ipc.outputs().await?.iter().any(|output| output.name == name) {
         return Ok(());
     }
-    match ipc.run(&format!("output {name} unplug")).await {
-        Err(IpcError::Refused { .. }) => ipc.run(&format!("output {name} disable")).await?,
-        other => other?,
-    }
+    ipc.run(&format!("output {name} unplug")).await?;
     let deadline = Instant::now() + CHANGE_LIMIT;
-    while Instant::now() < deadline && is_active(&ipc.outputs().await?, name) {
+    while ipc.outputs().await?.iter().any(|output| output.name == name) {
+        if Instant::now() >= deadline {
+            return Err(OutputError::Stays { name: name.to_owned() });
+        }
         sleep(LOOK).await;
     }
     Ok(())
 }
 
-/// Takes every active headless output away whose name is not in `keep`.
+/// Takes every headless output away whose name is not in `keep`.
 pub async fn remove_others(ipc: &mut Ipc, keep: &[String]) -> Result<(), OutputError> {
     for output in ipc.outputs().await? {
-        if output.active && output.name.starts_with(HEADLESS) && !keep.contains(&output.name) {
+        if output.name.starts_with(HEADLESS) && !keep.contains(&output.name) {
             remove(ipc, &output.name).await?;
         }
     }
@@ -112,10 +123,6 @@ pub fn mode_of(outputs: &[Output], name: &str) -> Option<Mode> {
         height: mode.height.try_into().ok()?,
         refresh_mhz: mode.refresh.try_into().ok()?,
     })
-}
-
-fn is_active(outputs: &[Output], name: &str) -> bool {
-    outputs.iter().any(|output| output.name == name && output.active)
 }
 
 /// Name of an output in `after` that is not in `before`.

@@ -1,0 +1,69 @@
+# make demo    ten seconds of a headless desktop, streamed and recorded: demo.mp4, demo.png, a table of the latency
+# make test    every test
+# Both install what they need on Debian 12 and 13, as root or with sudo. make install [DESTDIR=] [PREFIX=/usr] installs.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := build
+.PHONY: build demo test install deps toolchain
+
+PREFIX ?= /usr
+RUST_MINOR := 89
+
+BUILD_DEPS := gcc g++ cmake nasm libc6-dev
+RUN_DEPS := systemd dbus dbus-user-session passwd sway
+TEST_DEPS := ffmpeg foot fonts-dejavu-core mmdebstrap procps strace systemd-container
+DEPS := $(BUILD_DEPS) $(RUN_DEPS) $(if $(filter test,$(MAKECMDGOALS)),$(TEST_DEPS))
+
+# Root where it is needed: nothing if we are root, else sudo.
+ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
+# Cargo where its owner has it: under `sudo make` that is who called sudo, not root.
+OWNER := $(if $(ROOT),,$(filter-out root,$(SUDO_USER)))
+OWNER_HOME := $(if $(OWNER),$(shell getent passwd $(OWNER) | cut -d: -f6),$(HOME))
+AS_OWNER := $(if $(OWNER),sudo --user=$(OWNER) --set-home )env PATH="$(OWNER_HOME)/.cargo/bin:$$PATH"
+CARGO := $(AS_OWNER) cargo
+# Tests that need root get it only when they run, so that what cargo builds stays its owner's.
+AS_ROOT := --config 'target."cfg(all())".runner=["sudo", "--preserve-env"]'
+CARGO_AS_ROOT := $(if $(ROOT)$(OWNER),$(AS_ROOT))
+
+SERVICES := vdisplayd captured encoded transportd inputd
+
+build: deps toolchain
+	$(CARGO) build --release --workspace
+
+demo: build
+	$(ROOT) target/release/lumen-demo
+
+# One set of packages in each line, so that cargo builds every dependency once.
+test: build
+	$(CARGO) xtask tidy --install
+	$(CARGO) test --release --workspace
+	$(CARGO) test --release --workspace --test run $(CARGO_AS_ROOT) -- --include-ignored --test-threads=1
+	$(CARGO) test --release --workspace --test system $(CARGO_AS_ROOT) -- --test-threads=1
+
+install:
+	install -d "$(DESTDIR)$(PREFIX)/bin" "$(DESTDIR)$(PREFIX)/lib/lumen" "$(DESTDIR)$(PREFIX)/lib/systemd/user"
+	install -m755 target/release/lumenctl target/release/lumen-probe "$(DESTDIR)$(PREFIX)/bin"
+	install -m755 $(SERVICES:%=target/release/lumen-%) "$(DESTDIR)$(PREFIX)/lib/lumen"
+	install -m644 systemd/bus.conf "$(DESTDIR)$(PREFIX)/lib/lumen"
+	cd systemd && find . -name 'lumen*' -type f -o -path './lumen*.d/*' -type f | while read -r unit; do \
+		install -D -m644 "$$unit" "$(DESTDIR)$(PREFIX)/lib/systemd/user/$$unit"; \
+		sed -i 's|/usr/lib/lumen|$(PREFIX)/lib/lumen|g' "$(DESTDIR)$(PREFIX)/lib/systemd/user/$$unit"; done
+
+# Installs only what is missing, so that a machine that has it all is asked for no network and no password.
+deps:
+	@command -v apt-get >/dev/null || { echo "This is no Debian: what corresponds to $(DEPS) has to be there."; exit 0; }; \
+	missing=$$(comm -23 <(printf '%s\n' $(DEPS) | sort -u) \
+		<(dpkg-query --show --showformat='$${db:Status-Status} $${Package}\n' $(DEPS) 2>/dev/null | sed -n 's/^installed //p' | sort -u)); \
+	[ -z "$$missing" ] || { $(ROOT) apt-get update; \
+		$(ROOT) env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends $$missing; }
+
+# Says the one command that mends it. Debian 13 packages rustup, Debian 12 does not.
+toolchain:
+	@minor=$$($(AS_OWNER) rustc --version 2>/dev/null | sed -n 's/^rustc 1\.\([0-9]*\)\..*/\1/p' || true); \
+	[ "$${minor:-0}" -lt $(RUST_MINOR) ] || exit 0; \
+	if $(AS_OWNER) rustup --version >/dev/null 2>&1; then mend="rustup update stable && rustup default stable"; \
+	elif [ -n "$$(apt-cache search --names-only '^rustup$$' 2>/dev/null)" ]; then \
+		mend="$(strip $(ROOT) apt-get install --yes rustup) && rustup default stable"; \
+	else mend="$(strip $(ROOT) apt-get install --yes curl) && curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y"; fi; \
+	printf 'lumen needs Rust 1.%s or newer; %s. This mends it:\n  %s\n' $(RUST_MINOR) \
+		"$${minor:+this machine has 1.}$${minor:-this machine has none}" "$$mend" >&2; exit 1

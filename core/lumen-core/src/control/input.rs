@@ -1,0 +1,87 @@
+//! What a person did at the client.
+
+use super::MalformedMessage;
+use super::fields::{Reader, Writer};
+use super::messages::MAX_TEXT_LEN;
+
+/// What a person did at the client. Its `Debug` tells the kind only, because what is typed must never be logged.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Input {
+    /// A key, by its Linux evdev code.
+    Key {
+        /// `KEY_*`.
+        code: u16,
+        /// Down.
+        pressed: bool,
+    },
+    /// A pointer button, by its Linux evdev code.
+    Button {
+        /// `BTN_*`.
+        code: u16,
+        /// Down.
+        pressed: bool,
+    },
+    /// The pointer moved by pixels of the mode.
+    Motion {
+        /// To the right.
+        dx: i32,
+        /// Down.
+        dy: i32,
+    },
+    /// The pointer went to a place, in 1/65,535 of the picture.
+    MotionTo {
+        /// From the left.
+        x: u16,
+        /// From the top.
+        y: u16,
+    },
+    /// The wheel, in 1/120 of a notch.
+    Scroll {
+        /// To the right.
+        dx: i32,
+        /// Down.
+        dy: i32,
+    },
+    /// Text as such, for input methods.
+    Text(String),
+}
+
+impl std::fmt::Debug for Input {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Key { .. } => "Key(…)",
+            Self::Button { .. } => "Button(…)",
+            Self::Motion { .. } => "Motion(…)",
+            Self::MotionTo { .. } => "MotionTo(…)",
+            Self::Scroll { .. } => "Scroll(…)",
+            Self::Text(_) => "Text(…)",
+        })
+    }
+}
+
+impl Input {
+    /// kind u8 ‖ its fields
+    pub(super) fn write(&self, to: &mut Writer<'_>) {
+        match self {
+            Self::Key { code, pressed } => to.u8(1).u16(*code).u8((*pressed).into()),
+            Self::Button { code, pressed } => to.u8(2).u16(*code).u8((*pressed).into()),
+            Self::Motion { dx, dy } => to.u8(3).i32(*dx).i32(*dy),
+            Self::MotionTo { x, y } => to.u8(4).u16(*x).u16(*y),
+            Self::Scroll { dx, dy } => to.u8(5).i32(*dx).i32(*dy),
+            Self::Text(text) => to.u8(6).text(text, MAX_TEXT_LEN),
+        };
+    }
+
+    /// `None` if the kind is a later version's.
+    pub(super) fn read(from: &mut Reader<'_>) -> Result<Option<Self>, MalformedMessage> {
+        Ok(Some(match from.u8()? {
+            1 => Self::Key { code: from.u16()?, pressed: from.flag()? },
+            2 => Self::Button { code: from.u16()?, pressed: from.flag()? },
+            3 => Self::Motion { dx: from.i32()?, dy: from.i32()? },
+            4 => Self::MotionTo { x: from.u16()?, y: from.u16()? },
+            5 => Self::Scroll { dx: from.i32()?, dy: from.i32()? },
+            6 => Self::Text(from.text(MAX_TEXT_LEN)?),
+            _ => return Ok(None),
+        }))
+    }
+}

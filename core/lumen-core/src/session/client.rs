@@ -1,0 +1,239 @@
+//! The client's side of the control stream.
+
+use super::{CloseReason, Exchange, HANDSHAKE_DEADLINE, LAUNCH_DEADLINE, Output, RESUME_DEADLINE};
+use crate::clock::Sample;
+use crate::control::{Bye, Decoder, Hello, Input, Launch, Launched, Message, Stats};
+use crate::time::Timestamp;
+use std::time::Duration;
+
+/// What a client wants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientConfig {
+    /// What people call this client.
+    pub name: String,
+    /// The stream it asks for.
+    pub launch: Launch,
+}
+
+/// What happened, for the client's owner.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClientEvent {
+    /// The host said hello: its name, not trusted.
+    HostNamed(String),
+    /// The host streams: send hello datagrams to its video port.
+    Launched(Launched),
+    /// The host goes on with the session; keys and counters go on, too.
+    Resumed(Launched),
+    /// The connection was lost: dial again and call [`ClientSession::connected`].
+    Dial,
+    /// A pong, for the [`ClockEstimator`](crate::clock::ClockEstimator).
+    Pong(Sample),
+}
+
+#[derive(Debug)]
+enum State {
+    /// Hello and a request were sent. `resumes` is the session to go on with.
+    Opening {
+        greeted: bool,
+        resumes: Option<Launched>,
+        deadline: Timestamp,
+        patience: Duration,
+    },
+    Streaming(Launched),
+    Lost {
+        launched: Launched,
+        deadline: Timestamp,
+    },
+    Closed,
+}
+
+/// One session of a client, which outlives its connections.
+#[derive(Debug)]
+pub struct ClientSession {
+    name: String,
+    state: State,
+    exchange: Exchange<ClientEvent>,
+}
+
+impl ClientSession {
+    /// Says hello and asks for a stream on a new connection's control stream.
+    pub fn new(config: ClientConfig, now: Timestamp) -> Self {
+        let mut exchange = Exchange::new();
+        exchange.send(&Message::Hello(Hello::new(config.name.as_str())));
+        exchange.send(&Message::Launch(config.launch));
+        let state = State::Opening {
+            greeted: false,
+            resumes: None,
+            deadline: now + HANDSHAKE_DEADLINE,
+            patience: HANDSHAKE_DEADLINE,
+        };
+        Self { name: config.name, state, exchange }
+    }
+
+    /// Takes bytes of the control stream.
+    pub fn handle_bytes(&mut self, bytes: &[u8], now: Timestamp) {
+        self.exchange.decoder.push(bytes);
+        while let Some(message) = self.exchange.next_message() {
+            self.handle(message, now);
+        }
+    }
+
+    /// Call it at [`poll_timeout`](Self::poll_timeout).
+    pub fn handle_timeout(&mut self, now: Timestamp) {
+        let missed = match self.state {
+            State::Opening { deadline, greeted: false, patience, .. } => Some((deadline, "Hello", patience)),
+            State::Opening { deadline, patience, .. } => Some((deadline, "Launched", patience)),
+            State::Lost { deadline, .. } => Some((deadline, "a new connection", RESUME_DEADLINE)),
+            _ => None,
+        };
+        if let Some((deadline, waiting_for, after)) = missed
+            && deadline <= now
+        {
+            self.close(CloseReason::Deadline { waiting_for, after });
+        }
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout).
+    pub fn poll_timeout(&self) -> Option<Timestamp> {
+        match self.state {
+            State::Opening { deadline, .. } | State::Lost { deadline, .. } => Some(deadline),
+            State::Streaming(_) | State::Closed => None,
+        }
+    }
+
+    /// The next thing to do.
+    pub fn poll_output(&mut self) -> Option<Output<ClientEvent>> {
+        self.exchange.outputs.pop_front()
+    }
+
+    /// The connection is gone, and nobody asked for that. While streaming the session waits for a new one.
+    pub fn connection_lost(&mut self, now: Timestamp) {
+        let deadline = now + RESUME_DEADLINE;
+        self.state = match std::mem::replace(&mut self.state, State::Closed) {
+            State::Streaming(launched) => State::Lost { launched, deadline },
+            State::Opening { resumes: Some(launched), deadline, .. } => State::Lost { launched, deadline },
+            lost @ State::Lost { .. } => lost,
+            State::Opening { .. } | State::Closed => {
+                let reason = "the connection was lost before the stream began".to_owned();
+                return self.close(CloseReason::PeerLeft { reason });
+            }
+        };
+        self.exchange.event(ClientEvent::Dial);
+    }
+
+    /// There is a new connection: goes on with the session on its control stream.
+    pub fn connected(&mut self, _now: Timestamp) {
+        let State::Lost { launched, deadline } = &self.state else {
+            return;
+        };
+        self.exchange.decoder = Decoder::new();
+        self.exchange.send(&Message::Hello(Hello::new(self.name.as_str())));
+        self.exchange.send(&Message::Resume(launched.session));
+        self.state = State::Opening {
+            greeted: false,
+            deadline: *deadline,
+            patience: RESUME_DEADLINE,
+            resumes: Some(launched.clone()),
+        };
+    }
+
+    /// Asks for an IDR above `after_frame`.
+    pub fn request_idr(&mut self, after_frame: u64) {
+        self.say(&Message::RequestIdr { after_frame });
+    }
+
+    /// Asks for another bitrate.
+    pub fn set_bitrate(&mut self, bps: u32) {
+        self.say(&Message::SetBitrate { bps });
+    }
+
+    /// Measures the round trip; a [`ClientEvent::Pong`] follows.
+    pub fn ping(&mut self, now: Timestamp) {
+        self.say(&Message::Ping { sent: now });
+    }
+
+    /// Reports what was received.
+    pub fn stats(&mut self, stats: Stats) {
+        self.say(&Message::Stats(stats));
+    }
+
+    /// Passes on what a person did.
+    pub fn input(&mut self, input: Input) {
+        self.say(&Message::Input(input));
+    }
+
+    /// Ends the session and what the host made for it.
+    pub fn stop(&mut self) {
+        self.exchange.send(&Message::Stop);
+        self.close(CloseReason::Stopped);
+    }
+
+    /// Only while streaming, because a host that has not launched expects nothing else.
+    fn say(&mut self, message: &Message) {
+        if matches!(self.state, State::Streaming(_)) {
+            self.exchange.send(message);
+        }
+    }
+
+    fn close(&mut self, reason: CloseReason) {
+        self.state = State::Closed;
+        self.exchange.close(reason);
+    }
+
+    fn handle(&mut self, message: Message, now: Timestamp) {
+        match (&mut self.state, message) {
+            (
+                State::Opening { greeted: greeted @ false, deadline, patience, resumes },
+                Message::Hello(hello),
+            ) => {
+                *greeted = true;
+                if resumes.is_none() {
+                    (*deadline, *patience) = (now + LAUNCH_DEADLINE, LAUNCH_DEADLINE);
+                }
+                self.exchange.event(ClientEvent::HostNamed(hello.name));
+            }
+            (State::Opening { greeted: true, .. }, Message::Launched(launched)) => {
+                self.handle_launched(launched)
+            }
+            (State::Opening { .. }, Message::Refused(refused)) => self.close(CloseReason::Refused(refused)),
+            (_, Message::Bye(Bye { reason })) => self.close(CloseReason::PeerLeft { reason }),
+            (State::Streaming(_), Message::Ping { sent }) => self.exchange.answer_ping(sent, now),
+            (State::Streaming(_), Message::Pong { sent, received, answered }) => {
+                let sample = Sample { sent, remote_received: received, remote_sent: answered, received: now };
+                self.exchange.event(ClientEvent::Pong(sample));
+            }
+            (_, other) => {
+                let state = self.doing();
+                self.close(CloseReason::Unexpected { message: other.name(), state });
+            }
+        }
+    }
+
+    fn handle_launched(&mut self, launched: Launched) {
+        let State::Opening { resumes, .. } = std::mem::replace(&mut self.state, State::Closed) else {
+            return;
+        };
+        match resumes {
+            Some(before) if before.session != launched.session || before.channel != launched.channel => {
+                self.close(CloseReason::WrongSession);
+            }
+            before => {
+                self.state = State::Streaming(launched.clone());
+                self.exchange.event(match before {
+                    Some(_) => ClientEvent::Resumed(launched),
+                    None => ClientEvent::Launched(launched),
+                });
+            }
+        }
+    }
+
+    fn doing(&self) -> &'static str {
+        match self.state {
+            State::Opening { greeted: false, .. } => "waiting for its hello",
+            State::Opening { .. } => "waiting for its stream",
+            State::Streaming(_) => "streaming",
+            State::Lost { .. } => "waiting for a new connection",
+            State::Closed => "closed",
+        }
+    }
+}

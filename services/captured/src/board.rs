@@ -1,0 +1,88 @@
+//! What the administrator is shown: each session's state of this moment.
+
+use crate::newest::Counters;
+use lumen_ipc::{Mode, SessionId, pool::Layout};
+use lumen_stage::status::Report;
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, PoisonError},
+};
+use zbus::Variant;
+
+/// One session's state.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Line {
+    /// The way in which pictures are taken; empty while there is no source.
+    pub backend: &'static str,
+    /// Why in this way.
+    pub why: &'static str,
+    /// The mode that the source showed last.
+    pub mode: Option<Mode>,
+    /// Layout and number of the pool.
+    pub pool: Option<(Layout, u32)>,
+    /// Whether a reader is attached.
+    pub read: bool,
+    /// Why there is no source, if there is none.
+    pub failure: Option<String>,
+    /// What happened to pictures.
+    pub counters: Counters,
+    /// Pictures whose rows had to be turned.
+    pub turned: u64,
+}
+
+/// All sessions' lines. Cloning shares them.
+#[derive(Debug, Clone, Default)]
+pub struct Board(Arc<Mutex<BTreeMap<SessionId, Line>>>);
+
+impl Board {
+    /// Changes the line of `session`, making it if it is not there.
+    pub fn write(&self, session: SessionId, change: impl FnOnce(&mut Line)) {
+        change(self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(session).or_default());
+    }
+
+    /// Removes the line of `session`.
+    pub fn erase(&self, session: SessionId) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&session);
+    }
+
+    /// Puts all lines into a Status: `backend` (s), `why` (s), `sessions` (aa{sv}).
+    pub fn fill(&self, report: &mut Report, idle: &str, why: &str) {
+        let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let running = lines.values().find(|line| !line.backend.is_empty());
+        let (backend, why) = running.map_or((idle, why), |line| (line.backend, line.why));
+        report.set("backend", backend).set("why", why);
+        let sessions: Vec<_> = lines.iter().map(|(session, line)| line.entries(*session)).collect();
+        report.set("sessions", sessions);
+    }
+}
+
+impl Line {
+    fn entries(&self, session: SessionId) -> HashMap<&'static str, Variant<'static>> {
+        let mut entries: HashMap<&'static str, Variant<'static>> = HashMap::new();
+        entries.insert("session", session.to_string().into());
+        entries.insert("backend", self.backend.into());
+        entries.insert("why", self.why.into());
+        entries.insert("read", self.read.into());
+        if let Some(mode) = self.mode {
+            entries.insert("mode", mode.to_string().into());
+        }
+        if let Some((layout, number)) = self.pool {
+            entries.insert("format", format!("{:?}, {} bytes a row", layout.format, layout.stride).into());
+            entries.insert("pool", number.into());
+        }
+        if let Some(failure) = &self.failure {
+            entries.insert("failure", failure.clone().into());
+        }
+        let Counters { taken, sent, skipped, united, missed } = self.counters;
+        let counts = [
+            ("taken", taken),
+            ("sent", sent),
+            ("skipped", skipped),
+            ("damage_united", united),
+            ("missed", missed),
+        ];
+        entries.extend(counts.map(|(name, count)| (name, count.into())));
+        entries.insert("turned", self.turned.into());
+        entries
+    }
+}

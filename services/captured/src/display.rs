@@ -1,0 +1,121 @@
+//! vdisplayd, as a session sees it: who gives it a source and takes it back.
+
+use crate::backends::{Source, pattern::Pattern, wlroots::Wlroots};
+use lumen_ipc::{
+    Failure, FailureClass, Mode, SessionId, Stage,
+    bus::{self, OutputSpec},
+};
+use lumen_stage::{Bus, bus::CallError, pulse::Pulse};
+use std::{
+    os::{fd::OwnedFd, unix::net::UnixStream},
+    sync::OnceLock,
+};
+
+/// Gives sources to sessions.
+pub trait Display: Send + Sync {
+    /// A source of `spec` for `session`. May wait, beating `pulse`.
+    ///
+    /// # Errors
+    /// What to tell the reader.
+    fn acquire(
+        &self,
+        session: SessionId,
+        spec: &OutputSpec,
+        pulse: &Pulse,
+    ) -> Result<Box<dyn Source>, Failure>;
+
+    /// `session` needs its Output no more.
+    fn release(&self, session: SessionId, pulse: &Pulse);
+}
+
+/// vdisplayd, over lumen's bus.
+#[derive(Default)]
+pub struct Vdisplayd {
+    bus: OnceLock<Bus>,
+}
+
+impl Vdisplayd {
+    /// From now on it can be reached.
+    pub fn connect(&self, bus: Bus) {
+        // Set once at the stage's start; a second bus would be the same one.
+        let _ = self.bus.set(bus);
+    }
+}
+
+impl Display for Vdisplayd {
+    fn acquire(
+        &self,
+        session: SessionId,
+        spec: &OutputSpec,
+        pulse: &Pulse,
+    ) -> Result<Box<dyn Source>, Failure> {
+        let starting = || Failure::new(FailureClass::Temporary, "captured is starting", "wait a moment");
+        let bus = self.bus.get().ok_or_else(starting)?;
+        let call = async { bus.call(Stage::Vdisplayd, "Acquire", &(session.to_string(), spec)).await };
+        open(bus.wait(pulse, call).map_err(failure_of)?, spec)
+    }
+
+    fn release(&self, session: SessionId, pulse: &Pulse) {
+        let Some(bus) = self.bus.get() else { return };
+        let call = async { bus.call::<_, ()>(Stage::Vdisplayd, "Release", &session.to_string()).await };
+        if let Err(error) = bus.wait(pulse, call) {
+            tracing::warn!(SESSION = %session, "vdisplayd was not told that the Output is free: {error}");
+        }
+    }
+}
+
+/// No compositor at all: the pattern, for every session.
+pub struct Patterns;
+
+impl Display for Patterns {
+    fn acquire(&self, _: SessionId, spec: &OutputSpec, _: &Pulse) -> Result<Box<dyn Source>, Failure> {
+        pattern(spec)
+    }
+
+    fn release(&self, _: SessionId, _: &Pulse) {}
+}
+
+/// Makes the source that vdisplayd's answer describes.
+///
+/// # Errors
+/// An answer that makes no sense, or a source that does not work.
+pub fn open(source: bus::Source, spec: &OutputSpec) -> Result<Box<dyn Source>, Failure> {
+    match (source.kind.as_str(), source.fd, source.output) {
+        ("wayland", Some(fd), Some(output)) => {
+            let socket = UnixStream::from(OwnedFd::from(fd));
+            Ok(Box::new(Wlroots::new(socket, &output)?))
+        }
+        ("pattern", None, None) => pattern(spec),
+        (kind, fd, output) => Err(Failure::new(
+            FailureClass::Internal,
+            format!(
+                "vdisplayd answered with a source of kind {kind:?}, {} connection and {} output name, \
+                 which captured cannot read",
+                if fd.is_some() { "a" } else { "no" },
+                if output.is_some() { "an" } else { "no" },
+            ),
+            "install the same version of lumen-vdisplayd and lumen-captured, then restart lumen.target",
+        )),
+    }
+}
+
+fn pattern(spec: &OutputSpec) -> Result<Box<dyn Source>, Failure> {
+    let refused = |error: &dyn std::fmt::Display| {
+        Failure::new(FailureClass::Request, error.to_string(), "ask for another mode, like 1280x720@60")
+    };
+    let mode: Mode = spec.mode().map_err(|error| refused(&error))?;
+    Ok(Box::new(Pattern::new(mode)?))
+}
+
+fn failure_of(error: CallError) -> Failure {
+    let (class, text) = match error {
+        CallError::Request(text) => (FailureClass::Request, text),
+        CallError::Environment(text) => (FailureClass::Environment, text),
+        CallError::Temporary(text) => (FailureClass::Temporary, text),
+        CallError::Internal(text) => (FailureClass::Internal, text),
+        CallError::Denied(text) => (FailureClass::Environment, text),
+        CallError::ZBus(error) => (FailureClass::Temporary, format!("vdisplayd cannot be asked: {error}")),
+    };
+    let (text, advice) = text.split_once('\n').unwrap_or((&text, "see `lumenctl status`"));
+    Failure::new(class, text, advice)
+}

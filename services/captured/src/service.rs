@@ -1,0 +1,77 @@
+//! The stage on lumen's bus: `org.lumen.Capture1`.
+
+use crate::{
+    board::Board,
+    config::{Backend, Config},
+    display::{Display, Patterns, Vdisplayd},
+    run::{self, Common},
+};
+use lumen_ipc::{Stage, bus::OutputSpec};
+use lumen_stage::{
+    Boot, Exit, Sessions, boot,
+    bus::{CallError, require_stage, session_id},
+    status::Stage1,
+};
+use std::{
+    sync::{Arc, atomic::AtomicU32},
+    time::Duration,
+};
+use zbus::{Connection, interface, message::Header};
+
+/// How long sessions may take to say goodbye when the stage stops.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+/// The interface that encoded calls.
+#[derive(Clone)]
+pub struct Capture1 {
+    sessions: Sessions<OutputSpec>,
+}
+
+#[interface(name = "org.lumen.Capture1")]
+impl Capture1 {
+    /// Opens `session` or attaches to it again; the answer is one end of its capture link.
+    #[zbus(out_args("link"))]
+    async fn open(
+        &self,
+        session: &str,
+        spec: OutputSpec,
+        #[zbus(connection)] bus: &Connection,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<zbus::OwnedFd, CallError> {
+        require_stage(bus, &header, Stage::Encoded).await?;
+        let session = session_id(session)?;
+        spec.mode().map_err(|error| CallError::Request(error.to_string()))?;
+        Ok(self.sessions.open(session, spec)?.into())
+    }
+}
+
+/// The stage's work, from its first line after boot to its stop.
+///
+/// # Errors
+/// No bus.
+pub async fn serve(boot: Boot<Config>) -> Result<(), Exit> {
+    let vdisplayd = Arc::new(Vdisplayd::default());
+    let (display, idle, why): (Arc<dyn Display>, _, _) = match boot.config.backend {
+        Backend::Auto => {
+            (vdisplayd.clone(), "none", "each session's backend follows the Output that vdisplayd gives")
+        }
+        Backend::Pattern => (Arc::new(Patterns), "pattern", "captured.toml says backend = \"pattern\""),
+    };
+    let board = Board::default();
+    let common = Common {
+        generation: boot.generation,
+        lease: boot.config.lease.0,
+        display,
+        board: board.clone(),
+        pools: Arc::new(AtomicU32::new(1)),
+    };
+    let sessions = Sessions::new(boot.pulses.clone(), move |seat| run::run(seat, common.clone()));
+    let capture = Capture1 { sessions: sessions.clone() };
+    let status = Stage1::new(boot.stage, boot.generation, move |report| board.fill(report, idle, why));
+    let path = boot.stage.object_path();
+    let bus = boot
+        .bus(move |builder| builder.serve_at(path, capture.clone()).serve_at(path, status.clone()))
+        .await?;
+    vdisplayd.connect(bus.clone());
+    boot::serve(&bus, &boot.pulses, std::future::pending(), sessions.close_all(GOODBYE)).await
+}

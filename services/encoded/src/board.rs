@@ -1,0 +1,90 @@
+//! What the administrator is shown: each session's state of this moment.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use lumen_ipc::{Mode, SessionId};
+use lumen_stage::status::Report;
+use zbus::Variant;
+
+use crate::{ratecontrol, stage::Counters};
+
+/// One session's state.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Line {
+    /// Mode of the pictures, once known.
+    pub mode: Option<Mode>,
+    /// Whether a reader is attached.
+    pub read: bool,
+    /// Why no pictures come, if so.
+    pub failure: Option<String>,
+    /// Asked bits a second.
+    pub bitrate_bps: u32,
+    /// Grain of the newest picture: 0 to 51 are H.264's quantisers, beyond it is softened.
+    pub grain: u8,
+    /// Bytes of all AccessUnits.
+    pub bytes: u64,
+    /// What happened to Frames.
+    pub counters: Counters,
+    /// What the rate control decided.
+    pub rate: ratecontrol::Counters,
+    /// Pictures that could not be encoded.
+    pub errors: u64,
+}
+
+/// All sessions' lines. Cloning shares them.
+#[derive(Debug, Clone, Default)]
+pub struct Board(Arc<Mutex<BTreeMap<SessionId, Line>>>);
+
+impl Board {
+    /// Changes the line of `session`, making it if it is not there.
+    pub fn write(&self, session: SessionId, change: impl FnOnce(&mut Line)) {
+        change(self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(session).or_default());
+    }
+
+    /// Removes the line of `session`.
+    pub fn erase(&self, session: SessionId) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&session);
+    }
+
+    /// Puts all lines into a Status: `sessions` (aa{sv}).
+    pub fn fill(&self, report: &mut Report) {
+        let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let sessions: Vec<_> = lines.iter().map(|(session, line)| line.entries(*session)).collect();
+        report.set("sessions", sessions);
+    }
+}
+
+impl Line {
+    fn entries(&self, session: SessionId) -> HashMap<&'static str, Variant<'static>> {
+        let mut entries: HashMap<&'static str, Variant<'static>> = HashMap::new();
+        entries.insert("session", session.to_string().into());
+        entries.insert("read", self.read.into());
+        entries.insert("bitrate_bps", self.bitrate_bps.into());
+        entries.insert("qp", self.grain.into());
+        if let Some(mode) = self.mode {
+            entries.insert("mode", mode.to_string().into());
+        }
+        if let Some(failure) = &self.failure {
+            entries.insert("failure", failure.clone().into());
+        }
+        let (frames, rate) = (self.counters, self.rate);
+        let counts = [
+            ("encoded", frames.encoded),
+            ("idrs", frames.idrs),
+            ("repeats", frames.repeats),
+            ("superseded", frames.superseded),
+            ("unchanged", frames.unchanged),
+            ("upstream_links", frames.upstream_links),
+            ("idrs_again", rate.idrs_again),
+            ("predicted_again", rate.predicted_again),
+            ("over_limit", rate.over_limit),
+            ("bytes", self.bytes),
+            ("errors", self.errors),
+        ];
+        entries.extend(counts.map(|(name, count)| (name, count.into())));
+        entries
+    }
+}

@@ -1,0 +1,161 @@
+//! The frame path of one session: a buffer's pixels become an AccessUnit in the ring. After its first pictures it does not
+//! allocate (openh264 itself is C and allocates as it likes).
+
+use std::ops::Range;
+
+use lumen_ipc::{
+    Damage, Mode, Rect,
+    encode::{AccessUnit, UnitKind},
+    pool::Layout,
+};
+use lumen_stage::{
+    clock::now_ns,
+    memory::MemoryError,
+    ring::{RingError, RingWriter},
+};
+
+use crate::{
+    backends::{Coding, EncodeError, Encoder, Factory, Shape},
+    canvas::Canvas,
+    convert::ConvertError,
+    ratecontrol::{self, Grain, RateControl, Verdict},
+};
+
+/// Size of the ring: more than the largest IDR at the highest bitrate, and pages that are never touched cost nothing.
+const RING_BYTES: u64 = 16 << 20;
+
+/// Why there is no AccessUnit.
+#[derive(Debug, thiserror::Error)]
+pub enum CodeError {
+    /// The pixels are not what they were said to be.
+    #[error(transparent)]
+    Convert(#[from] ConvertError),
+    /// The encoder failed.
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
+    /// The bytes do not fit.
+    #[error(transparent)]
+    Ring(#[from] RingError),
+    /// There is no memory for the ring.
+    #[error(transparent)]
+    Memory(#[from] MemoryError),
+}
+
+/// Encodes the pictures of one session.
+pub struct Coder {
+    canvas: Canvas,
+    encoder: Box<dyn Encoder>,
+    rate: RateControl,
+    ring: RingWriter,
+    /// Where an AccessUnit of several pieces becomes one.
+    joined: Vec<u8>,
+    number: u64,
+    grain: Grain,
+    bytes: u64,
+}
+
+impl Coder {
+    /// For pictures of `mode`, which is even, at `bitrate_bps`. AccessUnits are numbered from `after` + 1.
+    ///
+    /// # Errors
+    /// The encoder refuses, or there is no memory.
+    pub fn new(factory: &dyn Factory, mode: Mode, bitrate_bps: u32, after: u64) -> Result<Self, CodeError> {
+        let (width, height) = (mode.width as usize, mode.height as usize);
+        let rate = mode.refresh_mhz.max(1000) as f32 / 1000.0;
+        Ok(Self {
+            canvas: Canvas::new(width, height),
+            encoder: factory.make(Shape { width, height, rate })?,
+            rate: RateControl::new(bitrate_bps, rate.into()),
+            ring: RingWriter::new(RING_BYTES)?,
+            joined: Vec::new(),
+            number: after,
+            grain: Grain::COARSEST,
+            bytes: 0,
+        })
+    }
+
+    /// Takes in the damaged part of a picture of the size that the coder was made for.
+    ///
+    /// # Errors
+    /// The buffer is not what its layout says.
+    pub fn paint(&mut self, pixels: &[u8], layout: &Layout, damage: &Damage) -> Result<(), ConvertError> {
+        let rows = |rect: &Rect| rect.y as usize..rect.y.saturating_add(rect.height) as usize;
+        let rows = damage.rects().iter().map(rows as fn(&Rect) -> Range<usize>);
+        self.canvas.paint(pixels, layout, rows)
+    }
+
+    /// Encodes the newest picture into the ring. `None` if a Delta would show nothing new.
+    ///
+    /// The answer's `frame` and the first half of its timeline are the caller's to set.
+    ///
+    /// # Errors
+    /// The encoder failed or the ring is too small; a decoder must then begin anew.
+    pub fn encode(&mut self, kind: UnitKind, now: u64) -> Result<Option<AccessUnit>, CodeError> {
+        if kind == UnitKind::Repeat {
+            self.canvas.keep();
+        }
+        let change = self.canvas.take_change();
+        let same = kind == UnitKind::Delta && change.fraction == 0.0;
+        if same && !self.wants_refinement() {
+            return Ok(None);
+        }
+        let kind = if same { UnitKind::Repeat } else { kind };
+        let mut unit = AccessUnit {
+            number: self.number + 1,
+            kind,
+            offset: 0,
+            len: 0,
+            frame: 0,
+            timeline: lumen_ipc::Timeline { encode_begin_ns: now_ns(), ..Default::default() },
+        };
+        let mut plan = self.rate.plan(&change, kind == UnitKind::Idr, now);
+        let coding = loop {
+            let encoded = self.encoder.encode(self.canvas.at(plan), plan.coding, plan.grain.qp())?;
+            if let Verdict::Again(next) = self.rate.judge(encoded.size()) {
+                plan = next;
+                continue;
+            }
+            unit.timeline.encode_end_ns = now_ns();
+            let bytes = encoded.in_one(&mut self.joined);
+            unit.len = bytes.len() as u32;
+            unit.offset = self.ring.write(unit.number, bytes)?;
+            break plan.coding;
+        };
+        if coding == Coding::Idr {
+            unit.kind = UnitKind::Idr;
+        }
+        (self.number, self.grain) = (unit.number, plan.grain);
+        self.bytes += u64::from(unit.len);
+        Ok(Some(unit))
+    }
+
+    /// Another refresh rate from the next picture on.
+    pub fn set_refresh(&mut self, refresh_mhz: u32) {
+        self.rate.set_rate(f64::from(refresh_mhz) / 1000.0);
+    }
+
+    /// Another bitrate from the next picture on.
+    pub fn set_bitrate(&mut self, bitrate_bps: u32) {
+        self.rate.set_bitrate(bitrate_bps);
+    }
+
+    /// Whether encoding the same picture again would make it visibly better.
+    pub fn wants_refinement(&self) -> bool {
+        self.rate.wants_refinement()
+    }
+
+    /// Where the AccessUnits lie.
+    pub fn ring(&mut self) -> &mut RingWriter {
+        &mut self.ring
+    }
+
+    /// The newest AccessUnit's number.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// What is to be shown of it: the newest grain, bytes in all, and the rate control's decisions.
+    pub fn status(&self) -> (Grain, u64, ratecontrol::Counters) {
+        (self.grain, self.bytes, self.rate.counters())
+    }
+}

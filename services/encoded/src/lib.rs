@@ -1,0 +1,26 @@
+//! lumen's encoder stage: Frames in, AccessUnits out.
+//!
+//! ```text
+//!  captured ──Frame──► run.rs ──► coder.rs:  convert ─► canvas ─► change ─► ratecontrol ─► backends ─► ring ──AccessUnit──► transportd
+//!                        ▲
+//!                     stage.rs decides, without pixels, clock or descriptors
+//! ```
+#![deny(unsafe_code)]
+
+pub mod backends;
+pub mod board;
+pub mod canvas;
+pub mod capture;
+pub mod change;
+pub mod coder;
+pub mod config;
+pub mod convert;
+pub mod motion;
+pub mod picture;
+pub mod ratecontrol;
+pub mod run;
+pub mod service;
+pub mod soften;
+pub mod stage;
+#[cfg(test)]
+mod synthetic;

@@ -1,0 +1,254 @@
+use super::*;
+use lumen_ipc::{Rect, pool::PixelFormat};
+
+const MS: u64 = 1_000_000;
+
+fn spec() -> StreamSpec {
+    StreamSpec {
+        width: 1280,
+        height: 720,
+        refresh_mhz: 50_000,
+        app: None,
+        codec: "h264".into(),
+        bitrate_bps: 10_000_000,
+    }
+}
+
+fn layout() -> Layout {
+    Layout { width: 1280, height: 720, stride: 5120, format: PixelFormat::Bgrx }
+}
+
+fn frame(number: u64, y: u32) -> Frame {
+    let mut damage = Damage::default();
+    damage.add(Rect { x: 0, y, width: 10, height: 10 });
+    Frame {
+        number,
+        buffer: BufferId { pool: 1, buffer: number as u32 },
+        damage,
+        skipped: 0,
+        timeline: Timeline { dequeued_ns: 7, ..Timeline::default() },
+    }
+}
+
+/// All that is to be done at `now`, in order.
+fn drain(session: &mut Session, now: u64) -> Vec<Output> {
+    std::iter::from_fn(|| session.poll_output(now)).take(20).collect()
+}
+
+fn give(session: &mut Session, frame: Frame, now: u64) {
+    session.handle_capture(FromCapture::Frame(frame), now).unwrap();
+}
+
+/// A session with a reader and a pool that has nothing more to do at time 0.
+fn linked() -> Session {
+    let mut session = Session::new(spec(), Duration::from_secs(10), 0);
+    session.handle_attach(spec(), 0);
+    assert_eq!(drain(&mut session, 0), [Output::Open(spec().output()), Output::SetBitrate(10_000_000)]);
+    session.handle_linked();
+    session.handle_capture(FromCapture::Ready { mode: spec().mode().unwrap() }, 0).unwrap();
+    assert!(session.handle_pool(&layout()));
+    assert_eq!(drain(&mut session, 0), [Output::Announce(spec().mode().unwrap())]);
+    session
+}
+
+/// A session whose first picture was sent at time 0.
+fn running() -> Session {
+    let mut session = linked();
+    give(&mut session, frame(1, 0), 0);
+    drain(&mut session, 0);
+    session.handle_encoded(1, UnitKind::Idr, false, 0);
+    assert_eq!(session.handle_reader(ToEncode::Sent { number: 1 }), Ok(Some(1)));
+    session
+}
+
+#[test]
+fn the_first_frame_is_taken_whole_returned_and_an_idr() {
+    let mut session = linked();
+    give(&mut session, frame(1, 600), 5);
+    let outputs = drain(&mut session, 6);
+    let timeline = Timeline { dequeued_ns: 7, received_ns: 5, ..Timeline::default() };
+    let whole = Frame { damage: Damage::full(1280, 720), timeline, ..frame(1, 0) };
+    let expected = [
+        Output::Take(whole),
+        Output::Return(BufferId { pool: 1, buffer: 1 }),
+        Output::Encode { kind: UnitKind::Idr, frame: 1, timeline },
+    ];
+    assert_eq!(outputs, expected);
+}
+
+// Sabotage: leave the check of `unsent` out of `poll_picture`.
+#[test]
+fn no_picture_is_started_while_one_is_unsent_and_the_newest_comes_next() {
+    let mut session = running();
+    give(&mut session, frame(2, 0), MS);
+    drain(&mut session, MS);
+    session.handle_encoded(2, UnitKind::Delta, false, MS);
+    give(&mut session, frame(3, 100), 2 * MS);
+    assert_eq!(drain(&mut session, 2 * MS), []);
+    give(&mut session, frame(4, 200), 3 * MS);
+    assert_eq!(drain(&mut session, 3 * MS), [Output::Return(BufferId { pool: 1, buffer: 3 })]);
+    session.handle_reader(ToEncode::Sent { number: 2 }).unwrap();
+    let outputs = drain(&mut session, 4 * MS);
+    let Some(Output::Take(taken)) = outputs.first() else { panic!("{outputs:?}") };
+    assert_eq!((taken.number, taken.damage.rects().len()), (4, 2), "the damage of both");
+    assert!(matches!(outputs.last(), Some(Output::Encode { kind: UnitKind::Delta, frame: 4, .. })));
+    assert_eq!(session.counters().superseded, 1);
+}
+
+#[test]
+fn a_confirmation_of_what_was_not_sent_is_a_fault() {
+    let mut session = running();
+    assert_eq!(session.handle_reader(ToEncode::Sent { number: 1 }), Err(Fault::NotUnsent { number: 1 }));
+}
+
+#[test]
+fn a_third_frame_out_is_a_fault() {
+    let mut session = running();
+    session.handle_hangup(0);
+    give(&mut session, frame(2, 0), 0);
+    give(&mut session, frame(3, 0), 0);
+    assert_eq!(session.handle_capture(FromCapture::Frame(frame(4, 0)), 0), Err(Fault::TooManyFrames));
+}
+
+// Sabotage: let `still_due` ignore the time of the last AccessUnit.
+#[test]
+fn a_still_screen_is_refined_then_repeated_once_a_second() {
+    let mut session = linked();
+    give(&mut session, frame(1, 0), 0);
+    drain(&mut session, 0);
+    let mut now = MS;
+    session.handle_encoded(1, UnitKind::Idr, true, now);
+    let mut times = Vec::new();
+    for number in 2..7 {
+        session.handle_reader(ToEncode::Sent { number: number - 1 }).unwrap();
+        now += session.poll_timeout(now).unwrap().as_nanos() as u64;
+        let outputs = drain(&mut session, now);
+        assert!(
+            matches!(outputs[..], [Output::Encode { kind: UnitKind::Repeat, frame: 1, .. }]),
+            "{outputs:?}"
+        );
+        assert_eq!(drain(&mut session, now), [], "each only once");
+        times.push(now / MS);
+        session.handle_encoded(number, UnitKind::Repeat, number < 4, now);
+    }
+    assert_eq!(times, [50, 70, 90, 1090, 2090], "intervals of 20 ms");
+    assert_eq!(session.counters().repeats, 5);
+}
+
+// Sabotage: treat the first count on a link as a request, or no count at all.
+#[test]
+fn a_higher_count_asks_for_an_idr() {
+    let control = |idr_wanted| ToEncode::Control(Control { bitrate_bps: 5_000_000, idr_wanted });
+    let mut session = running();
+    session.handle_reader(control(3)).unwrap();
+    assert_eq!(drain(&mut session, MS), [Output::SetBitrate(5_000_000)]);
+    session.handle_reader(control(4)).unwrap();
+    let outputs = drain(&mut session, MS);
+    assert!(
+        matches!(outputs.last(), Some(Output::Encode { kind: UnitKind::Idr, frame: 1, .. })),
+        "{outputs:?}"
+    );
+}
+
+#[test]
+fn a_reader_that_comes_back_gets_an_idr_of_the_newest_picture_at_once() {
+    let mut session = running();
+    session.handle_hangup(MS);
+    give(&mut session, frame(2, 0), 2 * MS);
+    give(&mut session, frame(3, 50), 3 * MS);
+    assert_eq!(drain(&mut session, 4 * MS), [], "paused: the leases are kept, which stops captured");
+    session.handle_attach(spec(), 5 * MS);
+    let outputs = drain(&mut session, 5 * MS);
+    let kinds: Vec<_> = outputs.iter().map(std::mem::discriminant).collect();
+    assert_eq!(kinds.len(), 6, "{outputs:?}");
+    assert!(matches!(outputs[1], Output::Announce(_)));
+    assert!(matches!(&outputs[2], Output::Take(frame) if frame.number == 3));
+    assert!(matches!(outputs[5], Output::Encode { kind: UnitKind::Idr, frame: 3, .. }));
+}
+
+// Sabotage: end when the reader hangs up, or never.
+#[test]
+fn the_session_outlives_its_reader_by_the_lease() {
+    let mut session = running();
+    session.handle_hangup(MS);
+    assert_eq!(drain(&mut session, 10_000 * MS), []);
+    assert_eq!(session.poll_timeout(9_001 * MS), Some(Duration::from_secs(1)));
+    assert_eq!(session.poll_output(10_001 * MS), Some(Output::End { over: true }));
+}
+
+// Sabotage: take a Close for a hang-up.
+#[test]
+fn a_session_that_is_over_ends_at_once() {
+    let mut session = running();
+    assert_eq!(session.handle_reader(ToEncode::Close), Ok(None));
+    assert_eq!(session.poll_output(MS), Some(Output::End { over: true }));
+}
+
+#[test]
+fn a_lost_upstream_is_opened_again_and_its_next_frame_is_taken_whole() {
+    let mut session = running();
+    give(&mut session, frame(2, 0), MS);
+    session.handle_upstream_lost(MS);
+    assert_eq!(drain(&mut session, MS), [Output::Open(spec().output())]);
+    session.handle_linked();
+    assert!(!session.handle_pool(&layout()), "the same size needs no other encoder");
+    give(&mut session, frame(1, 700), 2 * MS);
+    let outputs = drain(&mut session, 2 * MS);
+    assert!(
+        matches!(&outputs[0], Output::Take(frame) if frame.damage == Damage::full(1280, 720)),
+        "{outputs:?}"
+    );
+    assert!(
+        matches!(outputs[2], Output::Encode { kind: UnitKind::Delta, .. }),
+        "the encoder lives: {outputs:?}"
+    );
+}
+
+// Sabotage: open again at once whatever happened.
+#[test]
+fn a_link_that_ends_before_it_served_is_not_opened_again_at_once() {
+    let mut session = running();
+    session.handle_upstream_lost(0);
+    for pause in [0, 50, 200] {
+        assert_eq!(session.poll_timeout(0), Some(Duration::from_millis(pause)));
+        assert_eq!(session.poll_output(pause * MS), Some(Output::Open(spec().output())));
+        session.handle_linked();
+        session.handle_upstream_lost(0);
+    }
+}
+
+#[test]
+fn another_size_is_announced_once_the_old_ring_is_read() {
+    let mut session = running();
+    give(&mut session, frame(2, 0), MS);
+    drain(&mut session, MS);
+    session.handle_encoded(2, UnitKind::Delta, false, MS);
+    assert!(session.handle_pool(&Layout { width: 801, height: 601, stride: 3204, ..layout() }));
+    give(&mut session, frame(3, 0), 2 * MS);
+    assert_eq!(drain(&mut session, 2 * MS), []);
+    session.handle_reader(ToEncode::Sent { number: 2 }).unwrap();
+    let outputs = drain(&mut session, 3 * MS);
+    let mode = Mode { width: 800, height: 600, refresh_mhz: 50_000 };
+    assert_eq!(outputs[0], Output::Announce(mode), "an odd column and row are cut off");
+    assert!(matches!(outputs[3], Output::Encode { kind: UnitKind::Idr, frame: 3, .. }), "{outputs:?}");
+}
+
+#[test]
+fn failures_are_told_and_attempts_become_rarer() {
+    let mut session = Session::new(spec(), Duration::from_secs(10), 0);
+    session.handle_attach(spec(), 0);
+    let failure = Failure::new(FailureClass::Environment, "no sway", "install sway");
+    let mut now = 0;
+    for pause in [50, 200, 1000, 1000] {
+        assert_eq!(session.poll_output(now), Some(Output::Open(spec().output())));
+        session.handle_failure(failure.clone(), now);
+        let told = drain(&mut session, now).contains(&Output::Tell(failure.clone()));
+        assert_eq!(told, pause == 50, "told once");
+        assert_eq!(session.poll_timeout(now), Some(Duration::from_millis(pause)));
+        now += pause * MS;
+    }
+    session.handle_failure(Failure { class: FailureClass::Request, ..failure }, now);
+    assert_eq!(session.poll_timeout(now), None, "a request that can never work is not made again");
+    session.handle_attach(spec(), now);
+    assert_eq!(session.poll_output(now), Some(Output::Open(spec().output())), "unless asked again");
+}

@@ -1,0 +1,11 @@
+//! lumen's input stage: makes the client's keyboard, mouse, touch, pen and gamepads real.
+//!
+//! One thread per session reads the input link of transportd; [`stage`] turns its messages into events by difference,
+//! and a backend plays them.
+#![forbid(unsafe_code)]
+
+pub mod backends;
+pub mod config;
+pub mod run;
+pub mod seat;
+pub mod stage;

@@ -1,0 +1,28 @@
+//! lumen's network stage: the only one that speaks to clients.
+//!
+//! ```text
+//!  client ◄─QUIC─► control ─► peers: one task a connection, HostSession + Brain ──Open──► encoded, inputd
+//!                                │ link                                             (lumen's bus)
+//!                                ▼
+//!  client ◄──UDP── video: one thread a session, link + ring → packetise → FEC → seal → GSO
+//! ```
+//! **Invariant:** nothing is sent to an address from which nothing authenticated came: QUIC's handshake on one port, a
+//! sealed hello on the other.
+#![forbid(unsafe_code)]
+
+pub mod clients;
+pub mod config;
+pub mod control;
+pub mod identity;
+pub mod launch;
+pub mod occupant;
+pub mod peers;
+pub mod record;
+pub mod recover;
+pub mod run;
+pub mod sockets;
+pub mod stage;
+pub mod transport1;
+pub mod upstream;
+pub mod vault;
+pub mod video;

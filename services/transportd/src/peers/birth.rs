@@ -1,0 +1,98 @@
+//! How a session comes to be: launched by a client, or adopted from the incarnation before.
+
+use std::{os::fd::OwnedFd, sync::Arc};
+
+use lumen_core::control::{RefusalClass, Refused};
+use lumen_core::trust::{AllowList, Fingerprint};
+use lumen_ipc::{Mode, SessionId};
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+
+use super::{
+    Full, Peers,
+    pipeline::{Grounds, Pipeline, StartError},
+    session::{Ends, Mail, Origin, Session},
+};
+use crate::{
+    clients::Clients,
+    record::{Fixed, Record, RecordError},
+    upstream::Upstream,
+};
+
+/// Why a session is not adopted; it is then over.
+#[derive(Debug, thiserror::Error)]
+pub enum AdoptError {
+    /// Its record is of no use.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// It cannot start.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// There is no room.
+    #[error(transparent)]
+    Full(#[from] Full),
+    /// Its client was revoked.
+    #[error("its client may not stream any more")]
+    Revoked,
+}
+
+/// Starts the session that `fixed` describes and puts its record into the store.
+///
+/// # Errors
+/// The answer for the client.
+pub fn begin<U: Upstream>(
+    grounds: &Grounds<U>,
+    peers: &Arc<Peers>,
+    fixed: Fixed,
+    bitrate_bps: u32,
+    origin: Origin,
+) -> Result<UnboundedSender<Mail>, Refused> {
+    let record = Record::make(&fixed, bitrate_bps).map_err(|error| StartError::from(error).refusal())?;
+    let record = Arc::new(record);
+    match raise(grounds, peers, record.clone(), &fixed, origin) {
+        Ok(mail) => {
+            record.store();
+            Ok(mail)
+        }
+        Err(AdoptError::Start(error)) => Err(error.refusal()),
+        Err(other) => Err(Refused {
+            class: RefusalClass::Busy,
+            text: format!("The host is busy: {other}."),
+            advice: "End one of them first (`lumenctl status` on the host lists them).".into(),
+        }),
+    }
+}
+
+/// Goes on with a session of the incarnation before: video at once, control when its client comes back.
+///
+/// # Errors
+/// [`AdoptError`]; the session is over.
+pub fn adopt<U: Upstream>(
+    grounds: &Grounds<U>,
+    peers: &Arc<Peers>,
+    clients: &Clients,
+    fd: OwnedFd,
+) -> Result<SessionId, AdoptError> {
+    let (record, fixed) = Record::adopt(fd)?;
+    if !clients.is_allowed(&Fingerprint::from_bytes(fixed.fingerprint)) {
+        return Err(AdoptError::Revoked);
+    }
+    let (width, height, refresh_mhz) = fixed.mode;
+    let mode = Mode { width, height, refresh_mhz };
+    raise(grounds, peers, Arc::new(record), &fixed, Origin::Adopted(mode))?;
+    Ok(fixed.session)
+}
+
+fn raise<U: Upstream>(
+    grounds: &Grounds<U>,
+    peers: &Arc<Peers>,
+    record: Arc<Record>,
+    fixed: &Fixed,
+    origin: Origin,
+) -> Result<UnboundedSender<Mail>, AdoptError> {
+    let (report_to, reports) = unbounded_channel();
+    let (mail_to, mail) = unbounded_channel();
+    let pipeline = Pipeline::start(grounds, record, fixed, report_to)?;
+    let enrolled = peers.enroll(pipeline.live().clone(), mail_to.clone())?;
+    Session::start(grounds, pipeline, Ends { reports, mail }, enrolled, origin);
+    Ok(mail_to)
+}

@@ -1,0 +1,272 @@
+//! All that runs for one session: its path, its video thread, its seat. Dropping it tears all of it down.
+
+use std::{
+    io,
+    os::fd::OwnedFd,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use lumen_core::{
+    ChannelId, ChannelSecret, Direction, Opener, PacketiserConfig, Sealer, Timestamp,
+    control::{self, Input, Launched, RefusalClass, Refused},
+    seal::{EXPORTER_LABEL, SECRET_LEN},
+    trust::Fingerprint,
+};
+use lumen_ipc::{
+    Generation, Mode, SessionId,
+    bus::{SeatSpec, StreamSpec},
+};
+use lumen_stage::{clock::now_ns, pulse::Pulses};
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::{Live, seat::Seat};
+use crate::{
+    identity::{IdentityError, random},
+    launch::{MAX_BITRATE, MIN_BITRATE, Request},
+    record::{Fixed, Record, RecordError},
+    upstream::Upstream,
+    video::{
+        Outlet, Path, Paths, Report, Stream, StreamParts,
+        flight::Flight,
+        paths::{Bell, Listed},
+    },
+};
+
+/// How often a channel number that is in use already is drawn again: with eight sessions once in 5 × 10⁸.
+const DRAWS: usize = 4;
+
+/// What all sessions of the stage share.
+#[derive(Debug, Clone)]
+pub struct Grounds<U> {
+    /// Opens links.
+    pub upstream: U,
+    /// Which incarnation we are.
+    pub generation: Generation,
+    /// The watchdog's evidence.
+    pub pulses: Pulses,
+    /// Where hellos come in.
+    pub paths: Arc<Paths>,
+    /// Where video goes out.
+    pub outlet: Arc<Outlet>,
+    /// The video socket's port.
+    pub video_port: u16,
+    /// How long a session waits for a client whose connection was lost.
+    pub patience: Duration,
+}
+
+/// Whose session it is.
+#[derive(Debug, Clone)]
+pub struct Client {
+    /// What it proved.
+    pub fingerprint: Fingerprint,
+    /// What people call it.
+    pub name: String,
+}
+
+/// Why a session cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// No random bytes.
+    #[error(transparent)]
+    Random(#[from] IdentityError),
+    /// The kernel gives no thread or descriptor.
+    #[error("the kernel gives no thread: {0}")]
+    Kernel(#[from] io::Error),
+    /// TLS gives no key.
+    #[error("TLS gives no key for the video")]
+    Exporter,
+    /// The client's cut is impossible.
+    #[error(transparent)]
+    Cut(#[from] lumen_core::packetiser::ConfigError),
+    /// No channel number is free.
+    #[error("no channel number is free")]
+    Channel,
+    /// The session cannot be kept for the next incarnation.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+}
+
+impl StartError {
+    /// The answer for the client.
+    pub fn refusal(&self) -> Refused {
+        Refused {
+            class: RefusalClass::Backend,
+            text: format!("The host cannot start a session: {self}."),
+            advice: "See `journalctl --user -u lumen-transportd` on the host.".into(),
+        }
+    }
+}
+
+/// A session that runs.
+#[derive(Debug)]
+pub struct Pipeline {
+    stream: Stream,
+    seat: Seat,
+    live: Arc<Live>,
+    request: Request,
+    video_port: u16,
+    _listed: Listed,
+}
+
+/// The fixed part of a new session's record: a random id, a free channel, and the secret that TLS gives for them.
+///
+/// # Errors
+/// [`StartError`].
+pub fn found<U>(
+    grounds: &Grounds<U>,
+    connection: &quinn::Connection,
+    client: &Client,
+    request: &Request,
+) -> Result<Fixed, StartError> {
+    let session = SessionId(random()?);
+    let mut secret = [0; SECRET_LEN];
+    connection
+        .export_keying_material(&mut secret, EXPORTER_LABEL, &session.0)
+        .map_err(|_| StartError::Exporter)?;
+    let stream = &request.stream;
+    Ok(Fixed {
+        session,
+        fingerprint: *client.fingerprint.as_bytes(),
+        client: client.name.clone(),
+        channel: free_channel(&grounds.paths)?.0,
+        secret,
+        mode: (stream.width, stream.height, stream.refresh_mhz),
+        app: stream.app.clone(),
+        parity_percent: request.cut.parity_percent,
+        datagram_len: u16::try_from(request.cut.datagram_len).unwrap_or(u16::MAX),
+    })
+}
+
+fn free_channel(paths: &Paths) -> Result<ChannelId, StartError> {
+    for _ in 0..DRAWS {
+        let channel = ChannelId(u32::from_le_bytes(random()?));
+        if paths.is_free(channel) {
+            return Ok(channel);
+        }
+    }
+    Err(StartError::Channel)
+}
+
+impl Pipeline {
+    /// Starts the video thread, which waits for its first link, and the seat.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing is then left.
+    pub fn start<U: Upstream>(
+        grounds: &Grounds<U>,
+        record: Arc<Record>,
+        fixed: &Fixed,
+        reports: UnboundedSender<Report>,
+    ) -> Result<Self, StartError> {
+        let secret = ChannelSecret::from_bytes(fixed.secret);
+        let channel = ChannelId(fixed.channel);
+        let bell = Arc::new(Bell::new()?);
+        let opener = Opener::new(&secret, channel, Direction::ClientToHost);
+        let path = Arc::new(Path::new(channel, opener, bell.clone(), record.clone()));
+        let listed = grounds.paths.list(path.clone()).ok_or(StartError::Channel)?;
+        let request = request(fixed, record.bitrate());
+        let live = Arc::new(live(fixed, path, record.clone()));
+        let sealer = Sealer::new(&secret, channel, Direction::HostToClient);
+        let max_segments = grounds.outlet.max_segments();
+        let now = Timestamp::from_ns(now_ns());
+        let stream = Stream::start(StreamParts {
+            session: fixed.session,
+            generation: grounds.generation,
+            flight: Flight::new(request.cut, sealer, record.clone(), max_segments, now)?,
+            record,
+            path: live.path.clone(),
+            bell,
+            outlet: grounds.outlet.clone(),
+            figures: live.figures.clone(),
+            pulse: grounds.pulses.register(),
+            reports,
+        })?;
+        Ok(Self {
+            stream,
+            seat: Seat::start(grounds.upstream.clone(), grounds.generation, live.clone()),
+            live,
+            request,
+            video_port: grounds.video_port,
+            _listed: listed,
+        })
+    }
+
+    /// As the bus sees it.
+    pub fn live(&self) -> &Arc<Live> {
+        &self.live
+    }
+
+    /// What was launched.
+    pub fn request(&self) -> &Request {
+        &self.request
+    }
+
+    /// What the client is told when pictures can come.
+    pub fn launched(&self, mode: Mode) -> Launched {
+        Launched {
+            session: control::SessionId(self.live.session.0),
+            channel: self.live.path.channel(),
+            video_port: self.video_port,
+            mode: control::Mode { width: mode.width, height: mode.height, refresh_mhz: mode.refresh_mhz },
+            codec: control::Codec::H264,
+            next_frame: self.live.record.next_frame(),
+        }
+    }
+
+    /// A new link to encoded.
+    pub fn attach(&self, link: OwnedFd) {
+        self.stream.attach(link);
+    }
+
+    /// The client lost frames up to `after_frame`.
+    pub fn handle_loss(&self, after_frame: u64) {
+        self.stream.handle_loss(after_frame);
+    }
+
+    /// The client wants another bitrate; what cannot be is brought into bounds, since it is State and has no answer.
+    pub fn set_bitrate(&self, bps: u32) {
+        self.stream.set_bitrate(bps.clamp(MIN_BITRATE, MAX_BITRATE));
+    }
+
+    /// The client's person did something.
+    pub fn handle_input(&self, input: Input) {
+        // A full queue loses samples; the held set is kept by the seat itself.
+        let _ = self.seat.handle(input);
+    }
+}
+
+/// What was launched, again.
+fn request(fixed: &Fixed, bitrate_bps: u32) -> Request {
+    let (width, height, refresh_mhz) = fixed.mode;
+    Request {
+        stream: StreamSpec {
+            width,
+            height,
+            refresh_mhz,
+            app: fixed.app.clone(),
+            codec: "h264".into(),
+            bitrate_bps,
+        },
+        seat: SeatSpec { width, height },
+        cut: PacketiserConfig {
+            datagram_len: fixed.datagram_len.into(),
+            parity_percent: fixed.parity_percent,
+        },
+    }
+}
+
+fn live(fixed: &Fixed, path: Arc<Path>, record: Arc<Record>) -> Live {
+    let (width, height, refresh_mhz) = fixed.mode;
+    Live {
+        session: fixed.session,
+        fingerprint: Fingerprint::from_bytes(fixed.fingerprint),
+        client: fixed.client.clone(),
+        mode: Mode { width, height, refresh_mhz },
+        figures: Arc::default(),
+        path,
+        record,
+        started_ns: now_ns(),
+        input: Mutex::new("waiting for inputd".into()),
+    }
+}

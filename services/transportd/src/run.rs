@@ -1,0 +1,158 @@
+//! The one event loop: the bus, QUIC control, and the end of it all. Video runs on threads of its own.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use lumen_stage::{
+    Boot, Bus, Exit,
+    boot::serve,
+    inherited::{self, Stored},
+    status::{Report, Stage1},
+};
+use quinn::{Endpoint, VarInt};
+
+use crate::{
+    config::Config,
+    control,
+    peers::{Peers, birth::adopt, connection::House, lobby::Lobby, pipeline::Grounds},
+    recover::{Recovered, recover},
+    transport1::Transport1,
+    vault::Vault,
+    video::{Outlet, Paths},
+};
+
+/// How long clients may take to hear that the host ends.
+const FAREWELL: Duration = Duration::from_millis(1000);
+
+/// The stage's work from its boot to its end.
+///
+/// # Errors
+/// [`Exit`] with what a person can do.
+pub async fn run(mut boot: Boot<Config>) -> Result<(), Exit> {
+    let stored = std::mem::take(&mut boot.stored);
+    let recovered = recover(&Vault::open()?, &boot.config, stored)?;
+    let facts = Facts::of(&recovered).map_err(socket)?;
+    let bus = dress(&boot, facts.clone()).await?;
+    facts.paths.listen(facts.outlet.clone()).map_err(socket)?;
+    let (peers, lobby) = (facts.peers.clone(), facts.lobby.clone());
+    tracing::info!(STAGE = "transportd", "listens on {}, video from {}", facts.listen, facts.video);
+    let house = Arc::new(House {
+        grounds: Grounds {
+            upstream: bus.clone(),
+            generation: boot.generation,
+            pulses: boot.pulses.clone(),
+            paths: facts.paths,
+            outlet: facts.outlet,
+            video_port: facts.video.port(),
+            patience: boot.config.resume.0,
+        },
+        clients: recovered.clients,
+        peers: peers.clone(),
+        name: boot.config.host_name(),
+        handshake: boot.config.handshake.0,
+    });
+    for stored in recovered.sockets.records {
+        go_on(&house, stored);
+    }
+    let clients = house.clients.clone();
+    let endpoint = control::endpoint(&recovered.identity, clients, &boot.config, recovered.sockets.control)
+        .map_err(|error| Exit::Environment(error.to_string()))?;
+    let work = async {
+        control::listen(endpoint.clone(), house, lobby).await;
+        Exit::Restart("the QUIC endpoint failed".into())
+    };
+    serve(&bus, &boot.pulses, work, part(&endpoint, &peers)).await
+}
+
+/// Goes on with a session of the incarnation before.
+fn go_on(house: &House<Bus>, stored: Stored) {
+    match adopt(&house.grounds, &house.peers, &house.clients, stored.fd) {
+        Ok(session) => tracing::info!(STAGE = "transportd", SESSION = %session, "goes on"),
+        Err(error) => {
+            tracing::warn!(STAGE = "transportd", "{} does not go on: {error}", stored.name);
+            // Without systemd there is no store to remove it from.
+            let _ = inherited::remove(&stored.name);
+        }
+    }
+}
+
+fn socket(error: io::Error) -> Exit {
+    Exit::Restart(format!("the sockets are of no use: {error}"))
+}
+
+/// Says goodbye to all clients.
+async fn part(endpoint: &Endpoint, peers: &Peers) {
+    peers.end_all("The host ends.");
+    let heard = async {
+        while peers.count() > 0 || !peers.sessions().is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        endpoint.close(VarInt::from_u32(0), b"the host ends");
+        endpoint.wait_idle().await;
+    };
+    // Past the limit the process ends anyway, and a client learns it from the next incarnation or its idle timeout.
+    let _ = tokio::time::timeout(FAREWELL, heard).await;
+}
+
+/// What the stage consists of, as far as `Status` tells of it.
+#[derive(Clone)]
+struct Facts {
+    listen: SocketAddr,
+    video: SocketAddr,
+    strangers: u64,
+    outlet: Arc<Outlet>,
+    paths: Arc<Paths>,
+    peers: Arc<Peers>,
+    lobby: Arc<Lobby>,
+    transport: Transport1,
+}
+
+impl Facts {
+    fn of(recovered: &Recovered) -> io::Result<Self> {
+        let peers = Arc::new(Peers::default());
+        let sockets = &recovered.sockets;
+        Ok(Self {
+            listen: sockets.control.local_addr()?,
+            video: sockets.video.local_addr()?,
+            strangers: sockets.strangers as u64,
+            outlet: Arc::new(Outlet::new(sockets.video.try_clone()?)?),
+            paths: Arc::default(),
+            lobby: Arc::default(),
+            transport: Transport1 {
+                clients: recovered.clients.clone(),
+                peers: peers.clone(),
+                fingerprint: recovered.identity.fingerprint,
+            },
+            peers,
+        })
+    }
+
+    fn fill(&self, report: &mut Report) {
+        let segments = self.outlet.max_segments();
+        let why = match segments {
+            1 => {
+                "the kernel or the network device has no segmentation offload: one call a datagram".to_owned()
+            }
+            n => format!("segmentation offload: up to {n} datagrams a call"),
+        };
+        report
+            .set("backend", "lumen/1")
+            .set("why", why)
+            .set("listen", self.listen.to_string())
+            .set("video", self.video.to_string())
+            .set("fingerprint", self.transport.fingerprint.to_string())
+            .set("connections", self.peers.count() as u64)
+            .set("sessions", self.peers.sessions().len() as u64)
+            .set("clients", self.transport.clients.list().len() as u64)
+            .set("refused", self.transport.clients.refused_count())
+            .set("made_room", self.lobby.expelled())
+            .set("stray_datagrams", self.paths.strangers())
+            .set("stray_descriptors", self.strangers);
+    }
+}
+
+async fn dress(boot: &Boot<Config>, facts: Facts) -> Result<Bus, Exit> {
+    let path = boot.stage.object_path();
+    let transport = facts.transport.clone();
+    let stage = Stage1::new(boot.stage, boot.generation, move |report| facts.fill(report));
+    boot.bus(move |builder| builder.serve_at(path, transport.clone()).serve_at(path, stage.clone())).await
+}

@@ -1,0 +1,146 @@
+//! The video socket as the session threads use it: bursts out with GSO, one call of the kernel each.
+
+use std::{
+    io,
+    net::{IpAddr, SocketAddr, UdpSocket},
+    os::fd::AsFd,
+};
+
+use lumen_core::Burst;
+use quinn_udp::{Transmit, UdpSocketState};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use super::figures::Figures;
+
+/// How long a full socket may hold a session up before the burst is given up, twice 5 ms: all bursts of a
+/// large frame together must stay below the watchdog's patience.
+const FULL_TRIES: usize = 2;
+const FULL_PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 5_000_000 };
+
+/// Where a client's datagrams go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Destination {
+    /// Where its newest hello came from.
+    pub to: SocketAddr,
+    /// Which of our addresses it was sent to: answers leave from there.
+    pub from: Option<IpAddr>,
+}
+
+/// The stage's video socket.
+#[derive(Debug)]
+pub struct Outlet {
+    socket: UdpSocket,
+    state: UdpSocketState,
+}
+
+impl Outlet {
+    /// Sets the socket's options.
+    pub fn new(socket: UdpSocket) -> io::Result<Self> {
+        let state = UdpSocketState::new((&socket).into())?;
+        Ok(Self { socket, state })
+    }
+
+    /// Datagrams that one call may send: 1 where the kernel has no GSO.
+    pub fn max_segments(&self) -> usize {
+        self.state.max_gso_segments().max(1)
+    }
+
+    /// The socket itself, for what comes in.
+    pub fn socket(&self) -> &UdpSocket {
+        &self.socket
+    }
+
+    /// Its options, for what comes in.
+    pub fn state(&self) -> &UdpSocketState {
+        &self.state
+    }
+
+    /// Hands a burst to the kernel, in one call if it can. What the kernel refuses is counted, not sent again: parity
+    /// and IDRs mend it as they mend a loss. Does not allocate.
+    pub fn send(&self, burst: &Burst<'_>, destination: Destination, figures: &Figures) {
+        if burst.count <= self.max_segments() {
+            let segment_size = (burst.count > 1).then_some(burst.segment_len);
+            match self.hand_over(burst.bytes, segment_size, destination) {
+                Ok(()) => return figures.burst(burst.count, burst.bytes.len()),
+                // The kernel or its device turned out to have no GSO; quinn-udp remembers it.
+                Err(_) if self.max_segments() < burst.count => {}
+                Err(_) => return lost(burst.count, figures),
+            }
+        }
+        for datagram in burst.datagrams() {
+            match self.hand_over(datagram, None, destination) {
+                Ok(()) => figures.burst(1, datagram.len()),
+                Err(_) => lost(1, figures),
+            }
+        }
+    }
+
+    fn hand_over(
+        &self,
+        contents: &[u8],
+        segment_size: Option<usize>,
+        destination: Destination,
+    ) -> io::Result<()> {
+        let transmit = Transmit {
+            destination: destination.to,
+            ecn: None,
+            contents,
+            segment_size,
+            src_ip: destination.from,
+        };
+        for _ in 0..FULL_TRIES {
+            match self.state.try_send((&self.socket).into(), &transmit) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.wait_for_room(),
+                done => return done,
+            }
+        }
+        Err(io::ErrorKind::WouldBlock.into())
+    }
+
+    fn wait_for_room(&self) {
+        let mut fds = [PollFd::from_borrowed_fd(self.socket.as_fd(), PollFlags::OUT)];
+        // An interrupted or failed wait is a shorter one; the tries are counted.
+        let _ = poll(&mut fds, Some(&FULL_PAUSE));
+    }
+}
+
+fn lost(datagrams: usize, figures: &Figures) {
+    figures.unsent.fetch_add(datagrams as u64, std::sync::atomic::Ordering::Relaxed);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::Ordering::Relaxed;
+
+    fn outlet() -> Outlet {
+        Outlet::new(UdpSocket::bind("127.0.0.1:0").unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_burst_arrives_as_its_datagrams() {
+        let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let (outlet, figures) = (outlet(), Figures::default());
+        let destination = Destination { to: receiver.local_addr().unwrap(), from: None };
+        let bytes: Vec<u8> = (0..3000u32).map(|n| (n / 1000) as u8).collect();
+        let burst = Burst { bytes: &bytes, segment_len: 1000, count: 3 };
+        outlet.send(&burst, destination, &figures);
+        let mut buffer = [0; 2000];
+        for n in 0..3 {
+            assert_eq!(receiver.recv(&mut buffer).unwrap(), 1000);
+            assert_eq!(buffer[0], n);
+        }
+        assert_eq!(figures.datagrams.load(Relaxed), 3);
+        assert_eq!(figures.bytes.load(Relaxed), 3000);
+    }
+
+    #[test]
+    fn what_the_kernel_refuses_is_counted() {
+        let (outlet, figures) = (outlet(), Figures::default());
+        let destination = Destination { to: "[2001:db8::1]:9".parse().unwrap(), from: None };
+        let burst = Burst { bytes: &[0; 100], segment_len: 50, count: 2 };
+        outlet.send(&burst, destination, &figures);
+        assert_eq!(figures.unsent.load(Relaxed), 2);
+        assert_eq!(figures.datagrams.load(Relaxed), 0);
+    }
+}

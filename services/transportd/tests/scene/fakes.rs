@@ -1,0 +1,218 @@
+//! A fake encoded and a fake inputd at the other ends of the links.
+
+use std::{
+    collections::VecDeque,
+    os::fd::OwnedFd,
+    sync::{Arc, Mutex},
+    thread,
+    time::Duration,
+};
+
+use lumen_ipc::{
+    Failure, Generation, Mode, SessionId, Stage, Timeline,
+    bus::{SeatSpec, StreamSpec},
+    encode::{AccessUnit, Codec, FromEncode, ToEncode, UnitKind},
+    input::{FromInput, ToInput},
+};
+use lumen_stage::{Link, clock::now_ns, link, ring::RingWriter};
+use lumen_transportd::upstream::Upstream;
+
+/// Size of a fake picture's bytes, by its number: small ones, and one that needs several bursts.
+pub fn picture(number: u64) -> Vec<u8> {
+    let len = if number.is_multiple_of(16) { 90_000 } else { 300 + number as usize * 37 % 5000 };
+    (0..len).map(|n| (n as u64 * 31 + number * 7) as u8).collect()
+}
+
+#[derive(Debug, Default)]
+struct Record {
+    /// What `open_encoder` answers instead of a link, one after another.
+    failures: VecDeque<Failure>,
+    /// What the encoder says instead of `Ready`.
+    refusal: Option<Failure>,
+    opened: usize,
+    hung_up: usize,
+    bitrates: Vec<u32>,
+    idrs_asked: u32,
+    inputs: Vec<ToInput>,
+    /// The encoders of links up to this number die.
+    deaths: usize,
+    /// Do not wait for the client.
+    runs_free: bool,
+    /// Frames that the client has.
+    seen: u64,
+}
+
+/// Pictures that may be ahead of the client: a loaded machine must not overflow its socket.
+const AHEAD: u64 = 3;
+
+/// Both fakes.
+#[derive(Debug, Clone, Default)]
+pub struct Fakes(Arc<Mutex<Record>>);
+
+impl Fakes {
+    fn with<T>(&self, look: impl FnOnce(&mut Record) -> T) -> T {
+        look(&mut self.0.lock().unwrap())
+    }
+
+    /// The next `Open` fails like this.
+    pub fn fail_next_open(&self, failure: Failure) {
+        self.with(|record| record.failures.push_back(failure));
+    }
+
+    /// The next encoder says this instead of `Ready`.
+    pub fn refuse_next(&self, failure: Failure) {
+        self.with(|record| record.refusal = Some(failure));
+    }
+
+    /// The encoders of all links die.
+    pub fn kill_encoders(&self) {
+        self.with(|record| record.deaths = record.opened);
+    }
+
+    /// From now on nobody waits for clients, of which there are several.
+    pub fn run_free(&self) {
+        self.with(|record| record.runs_free = true);
+    }
+
+    /// The client has `count` more frames.
+    pub fn saw(&self, count: usize) {
+        self.with(|record| record.seen += count as u64);
+    }
+
+    /// Links opened and hung up by transportd so far.
+    pub fn links(&self) -> (usize, usize) {
+        self.with(|record| (record.opened, record.hung_up))
+    }
+
+    /// Bitrates asked for, in order.
+    pub fn bitrates(&self) -> Vec<u32> {
+        self.with(|record| record.bitrates.clone())
+    }
+
+    /// IDRs asked for.
+    pub fn idrs_asked(&self) -> u32 {
+        self.with(|record| record.idrs_asked)
+    }
+
+    /// What inputd was told.
+    pub fn inputs(&self) -> Vec<ToInput> {
+        self.with(|record| record.inputs.clone())
+    }
+
+    fn encode(&self, link: OwnedFd, link_number: usize, mode: Mode) {
+        let generation = Generation(100 + link_number as u64);
+        let Ok(mut link) = Link::start(link, Stage::Encoded, generation, Stage::Transportd) else {
+            return;
+        };
+        if let Some(failure) = self.with(|record| record.refusal.take()) {
+            link.send(&FromEncode::Failed(failure), &[]).unwrap();
+        } else {
+            let mut ring = RingWriter::new(1 << 20).unwrap();
+            let ready = FromEncode::Ready { mode, codec: Codec::H264, ring_bytes: ring.size() };
+            link.send(&ready, &[std::os::fd::AsFd::as_fd(&ring)]).unwrap();
+            self.stream(&mut link, &mut ring, link_number);
+        }
+        while link.receive::<ToEncode>().is_ok() && !self.is_dead(link_number) {
+            thread::sleep(Duration::from_millis(1));
+        }
+        self.with(|record| record.hung_up += 1);
+    }
+
+    fn is_dead(&self, link_number: usize) -> bool {
+        self.with(|record| record.deaths >= link_number)
+    }
+
+    /// One picture after another, each 2 ms after the one before was sent.
+    fn stream(&self, link: &mut Link, ring: &mut RingWriter, link_number: usize) {
+        let (mut number, mut idr_wanted, mut is_idr_due, mut is_unsent) = (0, None, true, false);
+        let start = self.with(|record| record.seen);
+        while !self.is_dead(link_number) {
+            let may_send = self.with(|record| record.runs_free || start + number < record.seen + AHEAD);
+            if !is_unsent && may_send {
+                let kind = if is_idr_due { UnitKind::Idr } else { UnitKind::Delta };
+                (is_idr_due, is_unsent) = (false, true);
+                if send(link, ring, number, kind).is_none() {
+                    return;
+                }
+            }
+            match link.receive::<ToEncode>() {
+                Err(_) => return,
+                Ok(None) => thread::sleep(Duration::from_micros(500)),
+                Ok(Some(message)) => match message.message {
+                    ToEncode::Sent { number: sent } => {
+                        assert_eq!(sent, number, "one is unsent at a time");
+                        ring.free(sent);
+                        (number, is_unsent) = (number + 1, false);
+                        thread::sleep(Duration::from_millis(2));
+                    }
+                    // The link hangs up with it.
+                    ToEncode::Close => {}
+                    ToEncode::Control(control) => {
+                        let asked = idr_wanted.is_some_and(|seen| control.idr_wanted > seen);
+                        is_idr_due |= asked;
+                        idr_wanted = Some(control.idr_wanted);
+                        self.with(|record| {
+                            record.idrs_asked += u32::from(asked);
+                            record.bitrates.push(control.bitrate_bps);
+                        });
+                    }
+                },
+            }
+        }
+    }
+
+    fn take_input(&self, link: OwnedFd) {
+        let link = Link::start(link, Stage::Inputd, Generation(1), Stage::Transportd);
+        let Ok(mut link) = link else { return };
+        link.send(&FromInput::Ready, &[]).unwrap();
+        while let Ok(message) = link.receive::<ToInput>() {
+            match message {
+                Some(message) => self.with(|record| record.inputs.push(message.message)),
+                None => thread::sleep(Duration::from_millis(1)),
+            }
+        }
+    }
+}
+
+fn send(link: &Link, ring: &mut RingWriter, number: u64, kind: UnitKind) -> Option<()> {
+    let bytes = picture(number);
+    let offset = ring.write(number, &bytes).unwrap();
+    let now = now_ns();
+    let unit = AccessUnit {
+        number,
+        kind,
+        offset,
+        len: bytes.len() as u32,
+        frame: number,
+        timeline: Timeline {
+            dequeued_ns: now - 3_000_000,
+            received_ns: now - 2_900_000,
+            encode_begin_ns: now - 2_800_000,
+            encode_end_ns: now,
+        },
+    };
+    link.send(&FromEncode::AccessUnit(unit), &[]).ok()
+}
+
+impl Upstream for Fakes {
+    async fn open_encoder(&self, _session: SessionId, spec: &StreamSpec) -> Result<OwnedFd, Failure> {
+        if let Some(failure) = self.with(|record| record.failures.pop_front()) {
+            return Err(failure);
+        }
+        let (ours, theirs) = link::pair().unwrap();
+        let number = self.with(|record| {
+            record.opened += 1;
+            record.opened
+        });
+        let (fakes, mode) = (self.clone(), spec.mode().unwrap());
+        thread::spawn(move || fakes.encode(ours, number, mode));
+        Ok(theirs)
+    }
+
+    async fn open_seat(&self, _session: SessionId, _spec: &SeatSpec) -> Result<OwnedFd, Failure> {
+        let (ours, theirs) = link::pair().unwrap();
+        let fakes = self.clone();
+        thread::spawn(move || fakes.take_input(ours));
+        Ok(theirs)
+    }
+}

@@ -1,0 +1,143 @@
+//! A stage: a whole transportd but for its bus, with a fake encoded and a fake inputd behind it and lumen-core's own
+//! client before it. Each test uses a part of it.
+#![allow(dead_code)]
+
+pub mod client;
+pub mod fakes;
+
+use std::{
+    net::{SocketAddr, UdpSocket},
+    os::fd::OwnedFd,
+    sync::Arc,
+    time::Duration,
+};
+
+use lumen_core::trust::Fingerprint;
+use lumen_ipc::Generation;
+use lumen_stage::{inherited::Stored, pulse::Pulses};
+use lumen_transportd::{
+    clients::Clients,
+    config::Config,
+    control,
+    identity::Identity,
+    peers::{Peers, birth::adopt, connection::House, lobby::Lobby, pipeline::Grounds},
+    recover::recover,
+    vault::Vault,
+    video::{Outlet, Paths},
+};
+use tempfile::TempDir;
+
+use fakes::Fakes;
+
+/// A running host.
+pub struct Host {
+    pub address: SocketAddr,
+    pub fingerprint: Fingerprint,
+    pub clients: Arc<Clients>,
+    pub peers: Arc<Peers>,
+    pub lobby: Arc<Lobby>,
+    pub pulses: Pulses,
+    pub fakes: Fakes,
+    pub state: Arc<TempDir>,
+    kept: Vec<Stored>,
+    pub task: tokio::task::JoinHandle<()>,
+}
+
+/// How long a session waits for its client.
+pub const PATIENCE: Duration = Duration::from_secs(1);
+
+impl Host {
+    pub fn start() -> Self {
+        Self::start_with(Arc::new(tempfile::tempdir().unwrap()), Fakes::default(), Vec::new())
+    }
+
+    /// The next incarnation over the same state, with what systemd kept.
+    pub fn start_with(state: Arc<TempDir>, fakes: Fakes, stored: Vec<Stored>) -> Self {
+        let bound = |name: &str| {
+            let kept = stored.iter().find(|stored| stored.name == name)?;
+            let socket = UdpSocket::from(kept.fd.try_clone().unwrap());
+            socket.local_addr().ok()
+        };
+        let any = "127.0.0.1:0".parse().unwrap();
+        let config = Config {
+            listen: bound("control-socket").unwrap_or(any),
+            video_port: bound("video-socket").map_or(0, |address| address.port()),
+            ..Config::default()
+        };
+        let recovered = recover(&Vault::at(state.path()), &config, stored).unwrap();
+        let sockets = recovered.sockets;
+        let (address, video) = (sockets.control.local_addr().unwrap(), sockets.video.local_addr().unwrap());
+        let keep = |name: &str, socket: &UdpSocket| Stored {
+            name: name.into(),
+            fd: socket.try_clone().unwrap().into(),
+        };
+        let kept = vec![keep("control-socket", &sockets.control), keep("video-socket", &sockets.video)];
+        let outlet = Arc::new(Outlet::new(sockets.video).unwrap());
+        let paths = Arc::new(Paths::default());
+        paths.listen(outlet.clone()).unwrap();
+        let clients = recovered.clients;
+        let endpoint =
+            control::endpoint(&recovered.identity, clients.clone(), &config, sockets.control).unwrap();
+        let (peers, pulses) = (Arc::new(Peers::default()), Pulses::default());
+        let house = Arc::new(House {
+            grounds: Grounds {
+                upstream: fakes.clone(),
+                generation: Generation(1),
+                pulses: pulses.clone(),
+                paths,
+                outlet,
+                video_port: video.port(),
+                patience: PATIENCE,
+            },
+            clients: clients.clone(),
+            peers: peers.clone(),
+            name: "test host".into(),
+            handshake: Duration::from_secs(10),
+        });
+        for record in sockets.records {
+            adopt(&house.grounds, &house.peers, &house.clients, record.fd).unwrap();
+        }
+        let lobby = Arc::new(Lobby::default());
+        let task = tokio::spawn(control::listen(endpoint, house, lobby.clone()));
+        Self {
+            address,
+            fingerprint: recovered.identity.fingerprint,
+            clients,
+            peers,
+            lobby,
+            pulses,
+            fakes,
+            state,
+            kept,
+            task,
+        }
+    }
+
+    /// What systemd holds of this incarnation: sockets and records.
+    pub fn stored(&self) -> Vec<Stored> {
+        let copy = |name: &str, fd: OwnedFd| Stored { name: name.into(), fd };
+        let sockets = self.kept.iter().map(|kept| copy(&kept.name, kept.fd.try_clone().unwrap()));
+        let sessions = self.peers.sessions();
+        let records = sessions
+            .iter()
+            .map(|live| copy(&format!("session-{}", live.session), live.record.duplicate().unwrap()));
+        sockets.chain(records).collect()
+    }
+}
+
+/// A client's identity that nobody has seen before.
+pub fn identity() -> Identity {
+    let directory = tempfile::tempdir().unwrap();
+    Identity::load(&Vault::at(directory.path())).unwrap()
+}
+
+/// Waits until `done`, at most five seconds.
+pub async fn until(what: &str, mut done: impl FnMut() -> bool) {
+    for _ in 0..500 {
+        if done() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("{what} did not come to pass within five seconds");
+}

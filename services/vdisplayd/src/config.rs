@@ -1,0 +1,152 @@
+//! `vdisplayd.toml`.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use lumen_ipc::{Failure, FailureClass, Mode};
+use lumen_stage::config::Span;
+use serde::Deserialize;
+
+/// Where Outputs are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Choice {
+    /// In the sway that the user is running, else in a headless one.
+    Auto,
+    /// Always in a headless sway of their own.
+    SwayHeadless,
+    /// Nowhere: captured draws a test picture.
+    Pattern,
+}
+
+/// All settings; each has a default.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Where Outputs are made.
+    pub backend: Choice,
+    /// Program and arguments that run on a headless Output when the session names no app; empty: nothing.
+    pub app: Vec<String>,
+    /// Programs and arguments that a session may name.
+    pub apps: BTreeMap<String, Vec<String>>,
+    /// How long an Output stays when captured died and did not come back for it.
+    pub lease: Span,
+    /// Largest picture in pixels.
+    pub max_pixels: u32,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            backend: Choice::Auto,
+            app: Vec::new(),
+            apps: BTreeMap::new(),
+            lease: Span(Duration::from_secs(10)),
+            // Because one buffer of 8192×4320 takes 142 MB and a session needs several.
+            max_pixels: 8192 * 4320,
+        }
+    }
+}
+
+/// A program that runs on an Output.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct App {
+    /// Its name in `[apps]`; `default` for `app`.
+    pub name: String,
+    /// Program and arguments, never empty.
+    pub argv: Vec<String>,
+}
+
+impl Config {
+    /// What is wrong with it although it could be read.
+    pub fn check(&self) -> Result<(), String> {
+        match self.apps.iter().find(|(_, argv)| argv.is_empty()) {
+            None => Ok(()),
+            Some((name, _)) => Err(format!(
+                "vdisplayd.toml: the app {name:?} has no program: write {name} = [\"PROGRAM\", \"ARGUMENT\"] in [apps]"
+            )),
+        }
+    }
+
+    /// The mode, if it can be shown here.
+    pub fn mode(&self, mode: Mode) -> Result<Mode, Failure> {
+        let refused = |text: String, advice: &str| Failure::new(FailureClass::Request, text, advice);
+        let mode =
+            mode.check().map_err(|error| refused(error.to_string(), "ask for a mode like 1920x1080@60"))?;
+        let pixels = u64::from(mode.width) * u64::from(mode.height);
+        if pixels > u64::from(self.max_pixels) {
+            let text = format!("{mode} has {pixels} pixels, this host shows at most {}", self.max_pixels);
+            return Err(refused(text, "ask for a smaller picture, or raise max_pixels in vdisplayd.toml"));
+        }
+        Ok(mode)
+    }
+
+    /// What runs when a session names `name`, or nothing; `headless`: on an Output of our own.
+    pub fn app(&self, name: Option<&str>, headless: bool) -> Result<Option<App>, Failure> {
+        let Some(name) = name else {
+            let wanted = headless && !self.app.is_empty();
+            return Ok(wanted.then(|| App { name: "default".to_owned(), argv: self.app.clone() }));
+        };
+        if let Some(argv) = self.apps.get(name) {
+            return Ok(Some(App { name: name.to_owned(), argv: argv.clone() }));
+        }
+        let known: Vec<&str> = self.apps.keys().map(String::as_str).collect();
+        let advice = match known.as_slice() {
+            [] => "name no app, or add it to [apps] in vdisplayd.toml".to_owned(),
+            known => format!("name one of {}, or add it to [apps] in vdisplayd.toml", known.join(", ")),
+        };
+        Err(Failure::new(FailureClass::Request, format!("this host has no app {name:?}"), advice))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{fs, path::PathBuf};
+
+    fn load(text: &str) -> Result<Config, lumen_stage::config::ConfigError> {
+        let folder = tempfile::tempdir().unwrap();
+        let path: PathBuf = folder.path().join("vdisplayd.toml");
+        fs::write(&path, text).unwrap();
+        lumen_stage::config::load(&[path], &[])
+    }
+
+    #[test]
+    fn mistakes_name_the_line_and_what_is_accepted() {
+        let message = load("app = []\nbackend = \"kwin\"\n").unwrap_err().to_string();
+        assert!(message.contains(":2:") && message.contains("sway-headless"), "{message}");
+        let message = load("aps = {}\n").unwrap_err().to_string();
+        assert!(message.contains("apps"), "{message}");
+        let message = load("[apps]\nx = []\n").unwrap().check().unwrap_err();
+        assert!(message.contains("\"x\" has no program"), "{message}");
+    }
+
+    /// Sabotage: check only the sides and not the number of pixels.
+    #[test]
+    fn modes_beyond_this_host_are_refused_with_the_range() {
+        let config = Config::default();
+        let at = |text: &str| config.mode(text.parse().unwrap());
+        assert_eq!(at("1920x1080@59.94").unwrap().refresh_mhz, 59_940);
+        for (text, range) in [
+            ("0x0@60", "at least 64"),
+            ("1x1@60", "at least 64"),
+            ("20000x20000@60", "at most 8192"),
+            ("1281x721@60", "even"),
+            ("1280x720@0", "between 1000 and 500000 mHz"),
+            ("8192x8192@60", "at most 35389440"),
+        ] {
+            let failure = at(text).unwrap_err();
+            assert_eq!(failure.class, FailureClass::Request);
+            assert!(failure.text.contains(range), "{text}: {failure}");
+        }
+    }
+
+    #[test]
+    fn sessions_name_apps_and_never_commands() {
+        let config = load("app = [\"foot\"]\n[apps]\ngame = [\"steam\", \"-bigpicture\"]\n").unwrap();
+        assert_eq!(config.app(None, true).unwrap().unwrap().argv, ["foot"]);
+        assert_eq!(config.app(None, false).unwrap(), None, "the user's own desktop has its own programs");
+        assert_eq!(config.app(Some("game"), false).unwrap().unwrap().argv, ["steam", "-bigpicture"]);
+        let failure = config.app(Some("sh -c true"), true).unwrap_err();
+        assert!(failure.advice.contains("game"), "{failure}");
+    }
+}

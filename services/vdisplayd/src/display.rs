@@ -1,0 +1,103 @@
+//! `org.lumen.Display1`, the interface that captured calls. It only passes orders on to the one loop of [`crate::run`].
+
+use lumen_ipc::{
+    Failure, FailureClass, SessionId, Stage,
+    bus::{OutputSpec, Source},
+};
+use lumen_stage::bus::{CallError, require_stage, session_id};
+use tokio::sync::{mpsc, oneshot};
+use zbus::{Connection, interface, message::Header};
+
+/// What the loop is asked to do.
+#[derive(Debug)]
+pub enum Order {
+    /// Make or find the Output of `session`.
+    Acquire {
+        /// Whose.
+        session: SessionId,
+        /// What it is to show.
+        spec: OutputSpec,
+        /// Process id of the captured that asks.
+        holder: u32,
+        /// Where the answer goes.
+        answer: oneshot::Sender<Result<Source, Failure>>,
+    },
+    /// captured does not need the Output of `session` any more.
+    Release {
+        /// Whose.
+        session: SessionId,
+        /// Where the answer goes.
+        answer: oneshot::Sender<Result<(), Failure>>,
+    },
+    /// The captured on the bus is now this process, or there is none.
+    Captured(Option<u32>),
+    /// The app of `session` may have ended.
+    AppEnded(SessionId),
+}
+
+/// The interface on one connection.
+#[derive(Debug, Clone)]
+pub struct Display1 {
+    orders: mpsc::Sender<Order>,
+}
+
+impl Display1 {
+    /// Passes what it is asked on to `orders`.
+    pub fn new(orders: mpsc::Sender<Order>) -> Self {
+        Self { orders }
+    }
+
+    async fn order<T>(
+        &self,
+        order: Order,
+        answer: oneshot::Receiver<Result<T, Failure>>,
+    ) -> Result<T, CallError> {
+        let stopping = || {
+            let text = "lumen-vdisplayd.service is stopping";
+            Failure::new(FailureClass::Temporary, text, "it is asked again when it is back")
+        };
+        self.orders.send(order).await.map_err(|_| stopping())?;
+        Ok(answer.await.map_err(|_| stopping())??)
+    }
+}
+
+/// Process id of the caller.
+async fn pid_of(bus: &Connection, header: &Header<'_>) -> Result<u32, CallError> {
+    let sender = header.sender().ok_or_else(|| CallError::Denied("the call has no sender".to_owned()))?;
+    let dbus = zbus::fdo::DBusProxy::new(bus).await?;
+    let pid = dbus.get_connection_unix_process_id(sender.clone().into()).await;
+    pid.map_err(|error| CallError::ZBus(error.into()))
+}
+
+#[interface(name = "org.lumen.Display1")]
+impl Display1 {
+    /// Makes the Output of `session`, or finds it and gives it the mode of `spec`. Idempotent: each call answers with
+    /// a fresh connection to the same compositor.
+    #[zbus(out_args("source"))]
+    async fn acquire(
+        &self,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] bus: &Connection,
+        session: &str,
+        spec: OutputSpec,
+    ) -> Result<Source, CallError> {
+        require_stage(bus, &header, Stage::Captured).await?;
+        let session = session_id(session)?;
+        let holder = pid_of(bus, &header).await?;
+        let (answer, answered) = oneshot::channel();
+        self.order(Order::Acquire { session, spec, holder, answer }, answered).await
+    }
+
+    /// captured does not need the Output of `session` any more: its lease starts. Unknown sessions are fine.
+    async fn release(
+        &self,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] bus: &Connection,
+        session: &str,
+    ) -> Result<(), CallError> {
+        require_stage(bus, &header, Stage::Captured).await?;
+        let session = session_id(session)?;
+        let (answer, answered) = oneshot::channel();
+        self.order(Order::Release { session, answer }, answered).await
+    }
+}

@@ -1,0 +1,312 @@
+//! The one event loop: orders of captured, leases that run out, apps that end.
+
+use std::{future::Future, pin::pin, sync::Arc};
+
+use lumen_ipc::{
+    Failure, Mode, SessionId,
+    bus::{OutputSpec, Source},
+};
+use lumen_stage::{
+    Boot, Exit, boot,
+    clock::now_ns,
+    pulse::{Pulse, Pulses, SILENCE},
+    status::Stage1,
+};
+use tokio::{
+    sync::mpsc,
+    time::{sleep, timeout},
+};
+
+use crate::{
+    app::Apps,
+    backends::{AnyBackend, Backend, Made, pattern::Pattern, sway::Sway},
+    config::{App, Choice, Config},
+    display::{Display1, Order},
+    logind::Inhibitor,
+    places::Places,
+    recover,
+    shown::{Shown, ShownOutput},
+    stage::Displays,
+    systemd::UserManager,
+    watch,
+};
+
+/// Orders that may wait, because there are eight sessions and few orders of each.
+const ORDERS: usize = 64;
+
+/// Everything the loop works on.
+#[derive(Debug)]
+pub struct Run {
+    pub(crate) config: Config,
+    pub(crate) places: Places,
+    pub(crate) backend: AnyBackend,
+    pub(crate) apps: Apps,
+    pub(crate) displays: Displays,
+    pub(crate) shown: Shown,
+    pub(crate) orders: mpsc::Sender<Order>,
+    pulses: Pulses,
+    pulse: Option<Pulse>,
+    awake: Option<Inhibitor>,
+}
+
+/// The whole of vdisplayd after boot.
+pub async fn run(boot: Boot<Config>) -> Result<(), Exit> {
+    boot.config.check().map_err(Exit::Config)?;
+    let places = Places::find().map_err(|error| Exit::Environment(error.to_string()))?;
+    let (orders, inbox) = mpsc::channel(ORDERS);
+    let mut run = Run::new(boot.config.clone(), places, orders.clone(), boot.pulses.clone());
+    recover::outputs(&mut run).await;
+    let shown = run.shown.clone();
+    let status = Stage1::new(boot.stage, boot.generation, move |report| shown.fill(report));
+    let path = boot.stage.object_path();
+    let display = Display1::new(orders.clone());
+    let bus = boot
+        .bus(move |builder| builder.serve_at(path, display.clone()).serve_at(path, status.clone()))
+        .await?;
+    let watch = watch::captured(bus.clone(), orders);
+    let work = async {
+        tokio::select! {
+            () = run.serve(inbox) => {}
+            () = watch => {}
+        }
+        Exit::Restart("the loop ended".to_owned())
+    };
+    // Nothing is released here: Outputs outlive a restart, and systemd stops their units with lumen.target.
+    boot::serve(&bus, &boot.pulses, work, async {}).await
+}
+
+impl Run {
+    fn new(config: Config, places: Places, orders: mpsc::Sender<Order>, pulses: Pulses) -> Self {
+        let manager = Arc::new(UserManager::new(places.runtime.clone()));
+        let shown = Shown::default();
+        let sway = |use_desktop| AnyBackend::Sway(Sway::new(places.clone(), manager.clone(), use_desktop));
+        let (backend, idle) = match config.backend {
+            Choice::Auto => {
+                (sway(true), ("sway", "no Output now; the desktop is chosen when a client comes"))
+            }
+            Choice::SwayHeadless => {
+                (sway(false), ("sway-headless", "no Output now; vdisplayd.toml chose the backend"))
+            }
+            Choice::Pattern => {
+                (AnyBackend::Pattern(Pattern), ("pattern", "no Output now; vdisplayd.toml chose the backend"))
+            }
+        };
+        shown.lock().idle = idle;
+        Self {
+            displays: Displays::new(config.lease.0),
+            apps: Apps::new(manager),
+            backend,
+            config,
+            places,
+            shown,
+            orders,
+            pulses,
+            pulse: None,
+            awake: None,
+        }
+    }
+
+    async fn serve(&mut self, mut inbox: mpsc::Receiver<Order>) {
+        loop {
+            self.settle().await;
+            let beat = self.pulse.as_ref().map(|_| SILENCE / 4);
+            let pause = self.displays.next_over(now_ns()).into_iter().chain(beat).min();
+            let tick = async {
+                match pause {
+                    Some(pause) => sleep(pause).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                order = inbox.recv() => match order {
+                    Some(order) => self.handle(order).await,
+                    None => return,
+                },
+                () = tick => {}
+            }
+        }
+    }
+
+    /// Takes away what is not needed any more, and holds the machine awake just as long as anything is.
+    async fn settle(&mut self) {
+        while let Some(session) = self.displays.poll_over(now_ns()) {
+            tracing::info!(SESSION = %session, "the lease is over: the Output is taken away");
+            self.take_away(session).await;
+        }
+        if self.displays.is_empty() {
+            (self.pulse, self.awake) = (None, None);
+            self.shown.lock().notes.clear();
+            return;
+        }
+        self.pulse.get_or_insert_with(|| self.pulses.register()).beat();
+        let held: Vec<(SessionId, bool)> = self
+            .displays
+            .sessions()
+            .map(|session| (session, self.displays.left(session, now_ns()).is_none()))
+            .collect();
+        let mut shown = self.shown.lock();
+        for (session, held) in held {
+            if let Some(output) = shown.outputs.get_mut(&session) {
+                output.held = held;
+            }
+        }
+    }
+
+    async fn handle(&mut self, order: Order) {
+        match order {
+            Order::Acquire { session, spec, holder, answer } => {
+                let source = self.acquire(session, &spec, holder).await;
+                if let Err(failure) = &source {
+                    tracing::warn!(SESSION = %session, "no Output: {failure}");
+                    self.shown.lock().failure = Some(failure.to_string());
+                }
+                // A caller that died meanwhile needs no answer; its name is gone from the bus as well.
+                let _ = answer.send(source);
+            }
+            Order::Release { session, answer } => {
+                if self.displays.handle_release(session, now_ns()) {
+                    let _ = std::fs::remove_file(self.places.file(session, "holder"));
+                }
+                let _ = answer.send(Ok(()));
+            }
+            Order::Captured(pid) => self.displays.handle_captured(pid, now_ns()),
+            Order::AppEnded(session) => self.describe_app(session, true).await,
+        }
+    }
+
+    async fn acquire(
+        &mut self,
+        session: SessionId,
+        spec: &OutputSpec,
+        holder: u32,
+    ) -> Result<Source, Failure> {
+        self.displays.room(session)?;
+        let asked = Mode { width: spec.width, height: spec.height, refresh_mhz: spec.refresh_mhz };
+        let mode = self.config.mode(asked)?;
+        let program = match &self.config.app(spec.app.as_deref(), self.has_desktops())? {
+            Some(app) => Some(self.apps.find(app).await?),
+            None => None,
+        };
+        let acquired = match beating(self.pulse.as_ref(), self.backend.acquire(session, mode)).await {
+            Ok(acquired) => acquired,
+            Err(failure) => {
+                if !self.backend.has(session) {
+                    self.take_away(session).await;
+                }
+                return Err(failure);
+            }
+        };
+        self.displays.handle_acquired(session, holder);
+        if let Err(error) = self.places.write(session, "holder", &holder.to_string()) {
+            tracing::warn!(SESSION = %session, "a restart of vdisplayd will cost this Output: {error}");
+        }
+        self.show(session, acquired.made.clone());
+        self.stay_awake().await;
+        let headless = acquired.made.backend == "sway-headless";
+        if let (Some(app), Some(program)) = (self.config.app(spec.app.as_deref(), headless)?, program) {
+            self.start_app(session, &app, program, &acquired.made, acquired.fresh).await;
+        }
+        if acquired.fresh {
+            tracing::info!(SESSION = %session, "{mode} on {}: {}", acquired.made.backend, acquired.made.why);
+        }
+        Ok(Source {
+            kind: if acquired.fd.is_some() { "wayland" } else { "pattern" }.to_owned(),
+            fd: acquired.fd.map(Into::into),
+            output: acquired.made.output,
+            width: mode.width,
+            height: mode.height,
+            refresh_mhz: mode.refresh_mhz,
+        })
+    }
+
+    /// Whether there is anything that an app could run on.
+    fn has_desktops(&self) -> bool {
+        !matches!(self.backend, AnyBackend::Pattern(_))
+    }
+
+    async fn start_app(&self, session: SessionId, app: &App, program: String, made: &Made, fresh: bool) {
+        match self.apps.ensure(session, app, program, made, fresh).await {
+            Ok(true) => self.watch_app(session),
+            Ok(false) => {}
+            Err(error) => {
+                tracing::warn!(SESSION = %session, "the app {:?} does not start: {error}", app.name);
+                self.set_app(session, format!("does not start: {error}"));
+                return;
+            }
+        }
+        self.describe_app(session, false).await;
+    }
+
+    /// Has [`Order::AppEnded`] sent when the app's main process ends.
+    pub(crate) fn watch_app(&self, session: SessionId) {
+        let (apps, orders) = (self.apps.clone(), self.orders.clone());
+        tokio::spawn(async move {
+            apps.wait_for_end(session).await;
+            // Nobody listens when vdisplayd stops.
+            let _ = orders.send(Order::AppEnded(session)).await;
+        });
+    }
+
+    /// Tells Status what the app is doing, and the journal if it `ended`.
+    pub(crate) async fn describe_app(&self, session: SessionId, ended: bool) {
+        let Some(doing) = self.apps.describe(session).await else { return };
+        if ended && doing.pid.is_none() {
+            tracing::warn!(SESSION = %session, "the app {}", doing.text);
+        }
+        self.set_app(session, doing.text);
+    }
+
+    fn set_app(&self, session: SessionId, text: String) {
+        if let Some(output) = self.shown.lock().outputs.get_mut(&session) {
+            output.app = Some(text);
+        }
+    }
+
+    pub(crate) fn show(&self, session: SessionId, made: Made) {
+        let mut shown = self.shown.lock();
+        shown.failure = None;
+        let app = shown.outputs.remove(&session).and_then(|output| output.app);
+        shown.outputs.insert(session, ShownOutput { made, app, held: true });
+    }
+
+    /// Takes logind's inhibitor unless it is held; that it cannot be had is a note in Status.
+    pub(crate) async fn stay_awake(&mut self) {
+        if self.awake.is_some() || !self.shown.lock().notes.is_empty() {
+            return;
+        }
+        match beating(self.pulse.as_ref(), Inhibitor::take()).await {
+            Ok(inhibitor) => self.awake = Some(inhibitor),
+            Err(note) => {
+                tracing::warn!("{note}");
+                self.shown.lock().notes.push(note);
+            }
+        }
+    }
+
+    async fn take_away(&mut self, session: SessionId) {
+        self.displays.handle_gone(session);
+        let has_apps = self.has_desktops();
+        let work = async {
+            // The Output goes even if its app does not: it takes the app's windows along.
+            let app = if has_apps { self.apps.stop(session).await } else { Ok(()) };
+            self.backend.release(session).await.and(app.map_err(Failure::from))
+        };
+        if let Err(failure) = beating(self.pulse.as_ref(), work).await {
+            tracing::warn!(SESSION = %session, "the Output may be left over: {failure}");
+        }
+        self.shown.lock().outputs.remove(&session);
+    }
+}
+
+/// Does `work` and keeps the watchdog content meanwhile: waiting for a compositor is no hang.
+async fn beating<T>(pulse: Option<&Pulse>, work: impl Future<Output = T>) -> T {
+    let mut work = pin!(work);
+    loop {
+        if let Some(pulse) = pulse {
+            pulse.beat();
+        }
+        if let Ok(done) = timeout(SILENCE / 4, &mut work).await {
+            return done;
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! System tests: the release binaries under the shipped unit files, driven from outside. Run as root with
+//! `make test`, or alone with `cargo test --release --workspace --test system -- --test-threads=1`.
+#![allow(clippy::indexing_slicing, reason = "a test that indexes wrongly fails, which is what it is for")]
+
+mod a_booted_machine_streams;
+mod a_still_screen_is_sharp_and_quiet;
+mod forged_datagrams_change_no_picture;
+mod impossible_wishes_are_explained;
+mod nothing_is_left_after_stop;
+mod parity_mends_what_the_network_drops;
+mod sessions_end_when_they_end;
+mod silent_connections_hold_nobody_up;
+mod stamps_arrive_rising_sharp_and_true;
+mod strangers_are_refused;
+mod the_bus_refuses_whom_it_does_not_know;
+mod the_clients_clock_does_not_matter;
+mod the_interfaces_are_those_checked_in;
+mod the_users_own_sway_is_used;
+mod the_wire_shows_nothing;
+mod wrong_settings_are_told_and_not_restarted;

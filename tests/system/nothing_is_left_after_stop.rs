@@ -1,0 +1,73 @@
+//! `systemctl --user stop lumen.target` leaves nothing behind, also after kill -9 of all stages at once.
+//!
+//! Sabotage: leave StopPropagatedFrom= out of the transient units, or the sweep out of the keeper's.
+
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Result, ensure};
+use lumen_tests::{
+    Constellation, Probe,
+    constellation::{STAGES, Setup, run, wait},
+};
+
+#[test]
+fn nothing_is_left_after_stop() -> Result<()> {
+    let host = Setup::stamp(&[]).start()?;
+    let probe = Probe::allowed(&host)?;
+    let streaming = probe.start(&["--seconds", "30"])?;
+    wait("the program in the desktop", Duration::from_secs(10), || {
+        !host.processes("lumen-stamp").is_empty()
+    })?;
+    stop_and_look(&host)?;
+    streaming.finish()?;
+    Ok(())
+}
+
+#[test]
+fn nothing_is_left_after_kill_nine_of_all_and_stop() -> Result<()> {
+    let host = Setup::stamp(&[]).start()?;
+    let probe = Probe::allowed(&host)?;
+    let streaming = probe.start(&["--seconds", "30"])?;
+    wait("the program in the desktop", Duration::from_secs(10), || {
+        !host.processes("lumen-stamp").is_empty()
+    })?;
+    for stage in STAGES {
+        run("kill", &["-9", &host.pid(stage)?.to_string()])?;
+    }
+    stop_and_look(&host)?;
+    streaming.finish()?;
+    Ok(())
+}
+
+/// Two seconds after `stop` no process, transient unit or socket of ours is there.
+fn stop_and_look(host: &Constellation) -> Result<()> {
+    let before = Instant::now();
+    host.stop_target()?;
+    let took = before.elapsed();
+    println!("stop took {took:?}");
+    ensure!(took <= Duration::from_secs(2), "stop took {took:?}");
+    let left = || ["/usr/lib/lumen/", "sway", "lumen/bus"].map(|needle| host.processes(needle)).concat();
+    let rest = Duration::from_secs(2).saturating_sub(took);
+    // Judged from outside: what is still there two seconds after the command was given is left over.
+    wait("our processes to end", rest.max(Duration::from_millis(100)), || left().is_empty())?;
+    let units = host.systemctl(&[
+        "list-units",
+        "--plain",
+        "--no-legend",
+        "--state=active,activating",
+        "lumen*.service",
+    ])?;
+    let units = String::from_utf8_lossy(&units.stdout).trim().to_owned();
+    ensure!(units.is_empty(), "units are left: {units}");
+    let sockets: Vec<String> = fs::read_dir(host.runtime_dir())?
+        .flatten()
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .filter(|name| ["wayland-", "sway-ipc", "lumen-output"].iter().any(|ours| name.starts_with(ours)))
+        .collect();
+    ensure!(sockets.is_empty(), "sockets are left: {sockets:?}");
+    ensure!(!host.runtime_dir().join("lumen/bus").exists(), "the bus's socket is left");
+    Ok(())
+}

@@ -1,0 +1,57 @@
+//! Who may stream: `allow`, `allowed`, `revoke`, and the host's own `fingerprint`.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use serde_json::Value;
+
+use crate::bus::Bus;
+use crate::paper;
+use crate::table;
+
+/// Lets a client stream from now on.
+pub async fn allow(bus: &Bus, client: &str, name: &str) -> Result<ExitCode> {
+    bus.transport::<_, ()>("Allow", &(client, name)).await?;
+    paper::print(&format!("{client} may stream\n"))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Ends that, and the client's sessions.
+pub async fn revoke(bus: &Bus, client: &str) -> Result<ExitCode> {
+    if bus.transport("Revoke", &client).await? {
+        paper::print(&format!("{client} may not stream any more; its sessions have ended\n"))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    eprintln!("lumenctl: {client} was not allowed anyway; `lumenctl allowed` lists who is");
+    Ok(ExitCode::FAILURE)
+}
+
+/// Lists all who may.
+pub async fn allowed(bus: &Bus) -> Result<ExitCode> {
+    let clients = bus.allowed().await?;
+    if clients.is_empty() {
+        eprintln!(
+            "lumenctl: nobody may stream yet; the client shows its fingerprint for `lumenctl allow FINGERPRINT`"
+        );
+    }
+    let cell = |value: Option<&Value>| value.and_then(Value::as_str).unwrap_or_default().to_owned();
+    let rows: Vec<Vec<String>> = clients
+        .iter()
+        .map(|client| vec![cell(client.get("fingerprint")), cell(client.get("name"))])
+        .collect();
+    paper::print(&table::lines(&rows))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Prints what clients pin, and nothing else, so that a script can read it.
+pub async fn fingerprint(bus: &Bus) -> Result<ExitCode> {
+    paper::print(&(bus.transport::<_, String>("Fingerprint", &()).await? + "\n"))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Ends a session; its client is told who did.
+pub async fn end(bus: &Bus, session: &str) -> Result<ExitCode> {
+    bus.transport::<_, ()>("End", &session).await?;
+    paper::print(&format!("session {session} has ended\n"))?;
+    Ok(ExitCode::SUCCESS)
+}
