@@ -288,6 +288,8 @@ impl<U: Upstream> Session<U> {
 
     fn end(self, reason: &str) {
         let live: &Arc<_> = self.pipeline.live();
+        // A client's own words may be the reason: they get one line, whatever is in them.
+        let reason = reason.replace(char::is_control, " ");
         tracing::info!(
             STAGE = "transportd",
             SESSION = %live.session,
