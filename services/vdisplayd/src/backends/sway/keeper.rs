@@ -1,6 +1,6 @@
 //! Who removes an output from the user's own sway when vdisplayd cannot: a unit without a process.
 //!
-//! It is started *before* the output is made and stops with lumen.target. However it is stopped, its `ExecStopPost`
+//! It is started *before* the output is made and stops with lumen.target. However it is stopped, its `ExecStop`
 //! runs `lumen-vdisplayd --sweep`, which takes away the output whose name was noted, or, if vdisplayd died between
 //! making and noting, whatever headless output was not there before. An ExecStopPost of vdisplayd's own unit would
 //! not do: it also runs before every restart, and an Output must survive that.
