@@ -22,6 +22,10 @@ pub struct OutputSpec {
     pub refresh_mhz: u32,
     /// Name of an app in vdisplayd's configuration; absent: its default. Never a command.
     pub app: Option<String>,
+    /// `"separate"`: pictures come without the pointer and it is told apart. Absent: the pointer is drawn.
+    pub cursor: Option<String>,
+    /// `"dmabuf"`: the reader would rather import GPU memory. Absent: memfds, which every encoder reads.
+    pub memory: Option<String>,
 }
 
 /// What is to be streamed: the argument of `Encode1.Open`.
@@ -36,6 +40,8 @@ pub struct StreamSpec {
     pub refresh_mhz: u32,
     /// As in [`OutputSpec::app`].
     pub app: Option<String>,
+    /// As in [`OutputSpec::cursor`].
+    pub cursor: Option<String>,
     /// `"h264"`.
     pub codec: String,
     /// Bits a second for the encoded pictures at the start.
@@ -56,11 +62,16 @@ pub struct SeatSpec {
 #[derive(Debug, SerializeDict, DeserializeDict, Type)]
 #[zbus(signature = "a{sv}")]
 pub struct Source {
-    /// `"wayland"`: `fd` is a fresh connection to the compositor, `output` names the wl_output. `"pattern"`:
-    /// neither is there.
+    /// `"wayland"`: `fd` is a fresh connection to the compositor, `output` names the wl_output. `"pipewire"`: `fd` is a
+    /// fresh connection to the PipeWire daemon, `node` is the stream, and the mode is what the reader must fix in its
+    /// negotiation. `"pattern"`: none of them is there.
     pub kind: String,
     /// An open connection, owned by the receiver.
     pub fd: Option<OwnedFd>,
+    /// Id of the PipeWire node.
+    pub node: Option<u32>,
+    /// `object.serial` of the PipeWire node, where known: ids are used again, serials are not.
+    pub serial: Option<u64>,
     /// The wl_output's name.
     pub output: Option<String>,
     /// Pixels.
@@ -91,6 +102,8 @@ impl StreamSpec {
             height: self.height,
             refresh_mhz: self.refresh_mhz,
             app: self.app.clone(),
+            cursor: self.cursor.clone(),
+            memory: None,
         }
     }
 }

@@ -3,7 +3,7 @@
 //! ```text
 //!  captured                        encoded
 //!     │ ── Ready{mode} ─────────────► │
-//!     │ ── Pool{…} + memfds ────────► │   again whenever size or format change
+//!     │ ── Pool{…} + buffers ───────► │   again whenever size or format change
 //!     │ ── Frame{pool, buffer, …} ──► │   at most MAX_FRAMES_OUT not yet returned
 //!     │ ◄───────────── Return{…} ─────│
 //! ```
@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Damage, Delivery, FdRule, LinkMessage, Mode, Timeline,
     failure::Failure,
+    pointer::{Pointer, PointerBitmap},
     pool::{BufferId, PoolDescription},
 };
 
@@ -33,6 +34,15 @@ pub enum FromCapture {
     Pool(PoolDescription),
     /// A picture to read; captured does not touch the buffer until it is returned.
     Frame(Frame),
+    /// What a pointer looks like that later messages of this link name.
+    Bitmap(PointerBitmap),
+    /// Only the pointer moved; the picture is that of the Frame before. One is out until it is taken.
+    Pointer {
+        /// As in [`Frame::pointer`].
+        pointer: Option<Pointer>,
+        /// `dequeued_ns` is set.
+        timeline: Timeline,
+    },
     /// captured ends in an orderly way: wait for its next owner before opening again.
     Closing,
 }
@@ -48,6 +58,8 @@ pub struct Frame {
     pub damage: Damage,
     /// Pictures that were taken and superseded since the Frame before.
     pub skipped: u32,
+    /// The pointer to be drawn on it; `None` where it is hidden, elsewhere, or in the picture already.
+    pub pointer: Option<Pointer>,
     /// `dequeued_ns` is set.
     pub timeline: Timeline,
 }
@@ -64,19 +76,29 @@ pub enum ToCapture {
     },
     /// The session is over: release all that was made for it, without waiting for the lease.
     Close,
+    /// The [`FromCapture::Pointer`] that was out is read: the next one may come.
+    PointerTaken,
+    /// The memory of this pool cannot be read here: captured is to give pictures in memfds from now on.
+    Unreadable {
+        /// [`PoolDescription::number`].
+        pool: u32,
+    },
 }
 
 impl LinkMessage for FromCapture {
     fn delivery(&self) -> Delivery {
         match self {
-            Self::Ready { .. } | Self::Failed(_) | Self::Pool(_) | Self::Closing => Delivery::State,
-            Self::Frame(_) => Delivery::Sample,
+            Self::Ready { .. } | Self::Failed(_) | Self::Pool(_) | Self::Bitmap(_) | Self::Closing => {
+                Delivery::State
+            }
+            Self::Frame(_) | Self::Pointer { .. } => Delivery::Sample,
         }
     }
 
     fn fds(&self) -> FdRule {
         match self {
             Self::Pool(pool) => pool.fds(),
+            Self::Bitmap(bitmap) => bitmap.fds(),
             _ => FdRule::NONE,
         }
     }

@@ -13,7 +13,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Delivery, FdRule, LinkMessage, Mode, Timeline, failure::Failure, message::FdKind};
+use crate::{
+    Delivery, FdRule, LinkMessage, Mode, Timeline,
+    failure::Failure,
+    message::FdKind,
+    pointer::{Pointer, PointerBitmap},
+};
 
 /// Largest ring in bytes.
 pub const MAX_RING_BYTES: u64 = 64 << 20;
@@ -52,6 +57,10 @@ pub enum FromEncode {
     Failed(Failure),
     /// One encoded picture.
     AccessUnit(AccessUnit),
+    /// What a pointer looks like; only for sessions that asked for it apart from the picture.
+    Bitmap(PointerBitmap),
+    /// Where the pointer is now; only for sessions that asked for it apart. One is out until it is taken.
+    Pointer(Option<Pointer>),
     /// encoded ends in an orderly way: wait for its next owner before opening again.
     Closing,
 }
@@ -85,6 +94,8 @@ pub enum ToEncode {
     Control(Control),
     /// The session is over: release all that was made for it, without waiting for the lease.
     Close,
+    /// The [`FromEncode::Pointer`] that was out is read: the next one may come.
+    PointerTaken,
 }
 
 /// What the client wants of the encoder.
@@ -99,8 +110,8 @@ pub struct Control {
 impl LinkMessage for FromEncode {
     fn delivery(&self) -> Delivery {
         match self {
-            Self::Ready { .. } | Self::Failed(_) | Self::Closing => Delivery::State,
-            Self::AccessUnit(_) => Delivery::Sample,
+            Self::Ready { .. } | Self::Failed(_) | Self::Bitmap(_) | Self::Closing => Delivery::State,
+            Self::AccessUnit(_) | Self::Pointer(_) => Delivery::Sample,
         }
     }
 
@@ -109,6 +120,7 @@ impl LinkMessage for FromEncode {
             Self::Ready { ring_bytes, .. } => {
                 FdRule { count: 1, kind: FdKind::SealedMemfd { bytes: *ring_bytes } }
             }
+            Self::Bitmap(bitmap) => bitmap.fds(),
             _ => FdRule::NONE,
         }
     }

@@ -15,6 +15,8 @@ pub enum FailureClass {
     Temporary,
     /// A fault of lumen.
     Internal,
+    /// The desktop is locked: it passes when a person unlocks it.
+    Locked,
 }
 
 /// A failure with its three sentences: what happened and why, and what to do.

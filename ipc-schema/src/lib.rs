@@ -20,6 +20,7 @@ pub mod handshake;
 pub mod identity;
 pub mod input;
 pub mod message;
+pub mod pointer;
 pub mod pool;
 pub mod timeline;
 

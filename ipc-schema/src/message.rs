@@ -16,8 +16,13 @@ pub enum Delivery {
 /// What kind of object a received file descriptor must be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FdKind {
-    /// A memfd sealed against shrinking and growing, of at least this many bytes.
+    /// A memfd sealed against shrinking, of at least this many bytes.
     SealedMemfd {
+        /// Smallest acceptable size in bytes.
+        bytes: u64,
+    },
+    /// A dmabuf of at least this many bytes.
+    Dmabuf {
         /// Smallest acceptable size in bytes.
         bytes: u64,
     },

@@ -55,23 +55,51 @@ impl Layout {
     }
 }
 
-/// A set of buffers of one layout. Its message carries one memfd per buffer, in the order of their numbers.
+/// What kind of memory the buffers of a pool are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Memory {
+    /// Memfds sealed against shrinking.
+    Memfd,
+    /// Dmabufs of one plane.
+    Dmabuf {
+        /// DRM's format modifier: 0 is linear.
+        modifier: u64,
+    },
+}
+
+/// Where a buffer's picture lies in its file descriptor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BufferPlace {
+    /// First byte of the picture.
+    pub offset: u64,
+    /// Bytes from there on that belong to the buffer, at least those of the layout.
+    pub bytes: u64,
+}
+
+/// A set of buffers of one layout. Its message carries one descriptor per buffer, in the order of their numbers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PoolDescription {
     /// Number of the pool, rising over the life of a stage.
     pub number: u32,
     /// Layout of every buffer.
     pub layout: Layout,
-    /// Size of each buffer's memfd in bytes.
-    pub buffers: ArrayVec<u64, MAX_BUFFERS>,
+    /// What the buffers are.
+    pub memory: Memory,
+    /// Where the pictures lie.
+    pub buffers: ArrayVec<BufferPlace, MAX_BUFFERS>,
 }
 
 impl PoolDescription {
     /// The file descriptors that must come with it.
     pub fn fds(&self) -> FdRule {
         let needed = self.layout.bytes().unwrap_or(u64::MAX);
-        let bytes = self.buffers.iter().copied().fold(needed, u64::max);
-        FdRule { count: self.buffers.len(), kind: FdKind::SealedMemfd { bytes } }
+        let end = |place: &BufferPlace| place.offset.saturating_add(place.bytes.max(needed));
+        let bytes = self.buffers.iter().map(end).fold(needed, u64::max);
+        let kind = match self.memory {
+            Memory::Memfd => FdKind::SealedMemfd { bytes },
+            Memory::Dmabuf { .. } => FdKind::Dmabuf { bytes },
+        };
+        FdRule { count: self.buffers.len(), kind }
     }
 }
 

@@ -5,7 +5,7 @@ use lumen_ipc::{
     Failure, FailureClass, Mode, SessionId, Stage,
     bus::{self, OutputSpec},
 };
-use lumen_stage::{Bus, bus::CallError, pulse::Pulse};
+use lumen_stage::{Bus, pulse::Pulse};
 use std::{
     os::{fd::OwnedFd, unix::net::UnixStream},
     sync::OnceLock,
@@ -52,7 +52,7 @@ impl Display for Vdisplayd {
         let starting = || Failure::new(FailureClass::Temporary, "captured is starting", "wait a moment");
         let bus = self.bus.get().ok_or_else(starting)?;
         let call = async { bus.call(Stage::Vdisplayd, "Acquire", &(session.to_string(), spec)).await };
-        open(bus.wait(pulse, call).map_err(failure_of)?, spec)
+        open(bus.wait(pulse, call).map_err(Failure::from)?, spec)
     }
 
     fn release(&self, session: SessionId, pulse: &Pulse) {
@@ -105,17 +105,4 @@ fn pattern(spec: &OutputSpec) -> Result<Box<dyn Source>, Failure> {
     };
     let mode: Mode = spec.mode().map_err(|error| refused(&error))?;
     Ok(Box::new(Pattern::new(mode)?))
-}
-
-fn failure_of(error: CallError) -> Failure {
-    let (class, text) = match error {
-        CallError::Request(text) => (FailureClass::Request, text),
-        CallError::Environment(text) => (FailureClass::Environment, text),
-        CallError::Temporary(text) => (FailureClass::Temporary, text),
-        CallError::Internal(text) => (FailureClass::Internal, text),
-        CallError::Denied(text) => (FailureClass::Environment, text),
-        CallError::ZBus(error) => (FailureClass::Temporary, format!("vdisplayd cannot be asked: {error}")),
-    };
-    let (text, advice) = text.split_once('\n').unwrap_or((&text, "see `lumenctl status`"));
-    Failure::new(class, text, advice)
 }

@@ -233,6 +233,7 @@ impl Newest {
             buffer: BufferId { pool: self.pool, buffer },
             damage,
             skipped: std::mem::take(&mut self.skipped_since_sent),
+            pointer: None,
             timeline: Timeline { dequeued_ns, ..Timeline::default() },
         })
     }

@@ -141,14 +141,15 @@ impl Session {
     /// # Errors
     /// It returned what it did not have: its fault, and the end of its link.
     pub fn handle_message(&mut self, message: ToCapture) -> Result<(), SlotError> {
-        let ToCapture::Return { pool, buffer } = message else {
-            self.over = true;
-            return Ok(());
-        };
-        match &mut self.newest {
-            Some(newest) => newest.returned(BufferId { pool, buffer }),
-            None => Err(SlotError::Unknown { pool, buffer }),
+        match (message, &mut self.newest) {
+            (ToCapture::Close, _) => self.over = true,
+            (ToCapture::Return { pool, buffer }, Some(newest)) => {
+                return newest.returned(BufferId { pool, buffer });
+            }
+            (ToCapture::Return { pool, buffer }, None) => return Err(SlotError::Unknown { pool, buffer }),
+            (ToCapture::PointerTaken | ToCapture::Unreadable { .. }, _) => {}
         }
+        Ok(())
     }
 
     /// A source for the request is there.

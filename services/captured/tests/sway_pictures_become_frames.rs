@@ -25,7 +25,7 @@ fn pixel(picture: &[u8], width: usize, x: usize, y: usize) -> [u8; 3] {
 fn painted(reader: &mut Reader, width: usize) -> Frame {
     loop {
         let frame = reader.frame();
-        if pixel(reader.picture(&frame), width, width / 2, 300) == BACKGROUND {
+        if pixel(&reader.picture(&frame), width, width / 2, 300) == BACKGROUND {
             return frame;
         }
         reader.give_back(&frame);
@@ -45,7 +45,7 @@ fn still_screen_gives_a_picture_to_every_reader_at_once() {
     for _ in 0..3 {
         let mut reader = captured.open(spec(1280, 720));
         let frame = reader.frame();
-        assert_eq!(pixel(reader.picture(&frame), 1280, 640, 360), BACKGROUND);
+        assert_eq!(pixel(&reader.picture(&frame), 1280, 640, 360), BACKGROUND);
         assert_eq!(frame.damage, Damage::full(1280, 720));
         reader.give_back(&frame);
     }
@@ -72,7 +72,7 @@ fn changed_mode_comes_with_a_new_pool() {
     assert_ne!(frame.buffer.pool, first.buffer.pool);
     let layout = *reader.pools.last().unwrap().layout();
     assert_eq!((layout.width, layout.height), (800, 600));
-    assert_eq!(pixel(reader.picture(&frame), 800, 799, 599), BACKGROUND);
+    assert_eq!(pixel(&reader.picture(&frame), 800, 799, 599), BACKGROUND);
 }
 
 // Sabotage: let `handle_failure` never tell the reader; or let it give up after the first failure.

@@ -249,7 +249,9 @@ impl Bench {
             return self.lose_upstream();
         };
         let Some(coder) = &mut self.coder else { return };
-        if let Err(error) = coder.paint(pixels, pool.layout(), &frame.damage) {
+        let painted = coder.paint(&pixels, pool.layout(), &frame.damage);
+        drop(pixels);
+        if let Err(error) = painted {
             self.fail(&error.into());
         }
     }

@@ -115,6 +115,7 @@ mod tests {
             height: 720,
             refresh_mhz: 60_000,
             app: None,
+            cursor: None,
             codec: "h264".into(),
             bitrate_bps: 10_000_000,
         }

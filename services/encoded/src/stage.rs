@@ -142,6 +142,7 @@ impl Session {
                 self.over = true;
                 Ok(None)
             }
+            ToEncode::PointerTaken => Ok(None),
             ToEncode::Control(Control { bitrate_bps, idr_wanted }) => {
                 self.idr |= reader.idr_wanted.is_some_and(|seen| idr_wanted > seen);
                 reader.idr_wanted = Some(idr_wanted);
@@ -197,7 +198,10 @@ impl Session {
             FromCapture::Failed(failure) => self.failure = Some(failure),
             FromCapture::Frame(frame) => return self.handle_frame(frame, now_ns),
             // The hang-up follows, and opening then waits for the next owner. Pools go to `handle_pool`.
-            FromCapture::Closing | FromCapture::Pool(_) => {}
+            FromCapture::Closing
+            | FromCapture::Pool(_)
+            | FromCapture::Bitmap(_)
+            | FromCapture::Pointer { .. } => {}
         }
         Ok(())
     }

@@ -48,6 +48,8 @@ pub enum CallError {
     Temporary(String),
     /// [`FailureClass::Internal`].
     Internal(String),
+    /// [`FailureClass::Locked`].
+    Locked(String),
 }
 
 impl From<Failure> for CallError {
@@ -58,6 +60,7 @@ impl From<Failure> for CallError {
             FailureClass::Environment => Self::Environment(text),
             FailureClass::Temporary => Self::Temporary(text),
             FailureClass::Internal => Self::Internal(text),
+            FailureClass::Locked => Self::Locked(text),
         }
     }
 }
@@ -68,8 +71,12 @@ impl From<CallError> for Failure {
             CallError::Request(text) => (FailureClass::Request, text),
             CallError::Environment(text) => (FailureClass::Environment, text),
             CallError::Temporary(text) => (FailureClass::Temporary, text),
-            CallError::Internal(text) | CallError::Denied(text) => (FailureClass::Internal, text),
-            CallError::ZBus(error) => (FailureClass::Temporary, format!("lumen's bus: {error}")),
+            CallError::Internal(text) => (FailureClass::Internal, text),
+            CallError::Locked(text) => (FailureClass::Locked, text),
+            CallError::Denied(text) => (FailureClass::Environment, text),
+            CallError::ZBus(error) => {
+                (FailureClass::Temporary, format!("a stage cannot be asked over lumen's bus: {error}"))
+            }
         };
         let (text, advice) = text.split_once('\n').unwrap_or((&text, "see `lumenctl status`"));
         Self::new(class, text, advice)
@@ -271,4 +278,19 @@ pub async fn require_person(bus: &Connection, header: &Header<'_>) -> Result<(),
 async fn identify(bus: &Connection, header: &Header<'_>) -> Result<Caller, CallError> {
     let sender = header.sender().map(|sender| sender.as_str().to_owned()).unwrap_or_default();
     caller::identify(bus, &sender).await.map_err(|error| CallError::Denied(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Sabotage: answer a locked desktop as `Temporary`.
+    #[test]
+    fn a_failure_crosses_the_bus_unchanged() {
+        use FailureClass::{Environment, Internal, Locked, Request, Temporary};
+        for class in [Request, Environment, Temporary, Internal, Locked] {
+            let original = Failure::new(class, "no app \"x\"", "run `lumenctl apps`");
+            assert_eq!(Failure::from(CallError::from(original.clone())), original);
+        }
+    }
 }

@@ -12,6 +12,7 @@ pub mod bus;
 pub mod caller;
 pub mod clock;
 pub mod config;
+pub mod dmabuf;
 pub mod inherited;
 pub mod lease;
 pub mod link;

@@ -28,7 +28,10 @@ use rustix::{
     },
 };
 
-use crate::memory::{self, MemoryError};
+use crate::{
+    dmabuf,
+    memory::{self, MemoryError},
+};
 
 /// Descriptors of one packet.
 pub type Fds = ArrayVec<OwnedFd, MAX_BUFFERS>;
@@ -190,9 +193,11 @@ fn check_fds(rule: FdRule, fds: &Fds) -> Result<(), LinkError> {
     if fds.len() != rule.count {
         return Err(LinkError::FdCount { need: rule.count, got: fds.len() });
     }
-    let FdKind::SealedMemfd { bytes } = rule.kind;
     for fd in fds {
-        memory::check_sealed(fd.as_fd(), bytes)?;
+        match rule.kind {
+            FdKind::SealedMemfd { bytes } => memory::check_sealed(fd.as_fd(), bytes)?,
+            FdKind::Dmabuf { bytes } => dmabuf::check(fd.as_fd(), bytes)?,
+        }
     }
     Ok(())
 }
@@ -222,7 +227,8 @@ mod tests {
     fn frame(number: u64) -> FromCapture {
         let buffer = BufferId { pool: 1, buffer: 0 };
         let damage = Damage::full(64, 64);
-        FromCapture::Frame(Frame { number, buffer, damage, skipped: 0, timeline: Timeline::default() })
+        let timeline = Timeline::default();
+        FromCapture::Frame(Frame { number, buffer, damage, skipped: 0, pointer: None, timeline })
     }
 
     #[test]

@@ -24,10 +24,13 @@ pub enum MemoryError {
     #[error("a received file descriptor is not a memfd")]
     NotMemfd,
     /// A received memfd may still change its size, which would kill its reader.
-    #[error("a received memfd is not sealed against shrinking and growing")]
+    #[error("a received memfd is not sealed against shrinking")]
     Unsealed,
-    /// A received memfd is smaller than announced.
-    #[error("a received memfd has {got} bytes, {need} were announced")]
+    /// A received descriptor is not a dmabuf.
+    #[error("a received file descriptor is not a dmabuf")]
+    NotDmabuf,
+    /// Received memory is smaller than announced.
+    #[error("received memory has {got} bytes, {need} were announced")]
     TooSmall {
         /// Announced size in bytes.
         need: u64,
@@ -58,10 +61,10 @@ pub fn sealed(name: &str, bytes: u64) -> Result<OwnedFd, MemoryError> {
     Ok(OwnedFd::from(memfd.into_file()))
 }
 
-/// Checks that a received descriptor is a memfd of at least `need` bytes whose size is sealed.
+/// Checks that a received descriptor is a memfd of at least `need` bytes that cannot shrink.
 pub fn check_sealed(fd: BorrowedFd<'_>, need: u64) -> Result<(), MemoryError> {
     let seals = fcntl_get_seals(fd).map_err(|_| MemoryError::NotMemfd)?;
-    if !seals.contains(SealFlags::SHRINK | SealFlags::GROW) {
+    if !seals.contains(SealFlags::SHRINK) {
         return Err(MemoryError::Unsealed);
     }
     let stat = fstat(fd).map_err(|error| MemoryError::Kernel { bytes: need, source: error.into() })?;

@@ -56,6 +56,7 @@ pub fn check(launch: &Launch) -> Result<Request, Refused> {
             height: mode.height,
             refresh_mhz: mode.refresh_mhz,
             app: launch.app.clone(),
+            cursor: None,
             codec: "h264".into(),
             bitrate_bps: launch.bitrate_bps,
         },
@@ -75,7 +76,10 @@ pub fn refusal(failure: Failure, has_app: bool) -> Refused {
     let class = match failure.class {
         FailureClass::Request if has_app => RefusalClass::App,
         FailureClass::Request => RefusalClass::Mode,
-        FailureClass::Environment | FailureClass::Temporary | FailureClass::Internal => RefusalClass::Backend,
+        FailureClass::Environment
+        | FailureClass::Temporary
+        | FailureClass::Internal
+        | FailureClass::Locked => RefusalClass::Backend,
     };
     Refused { class, text: failure.text, advice: failure.advice }
 }

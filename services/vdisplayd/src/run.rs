@@ -212,6 +212,8 @@ impl Run {
         Ok(Source {
             kind: if acquired.fd.is_some() { "wayland" } else { "pattern" }.to_owned(),
             fd: acquired.fd.map(Into::into),
+            node: None,
+            serial: None,
             output: acquired.made.output,
             width: mode.width,
             height: mode.height,

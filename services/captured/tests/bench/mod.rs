@@ -15,7 +15,7 @@ use lumen_ipc::{
 };
 use lumen_stage::{
     Link, Sessions,
-    pool::ImportedPool,
+    pool::{ImportedPool, PictureBytes},
     pulse::{Pulse, Pulses},
 };
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -182,6 +182,8 @@ impl Display for Direct {
             kind: "wayland".into(),
             fd: Some(std::os::fd::OwnedFd::from(fd).into()),
             output: Some(self.name.into()),
+            node: None,
+            serial: None,
             width: spec.width,
             height: spec.height,
             refresh_mhz: spec.refresh_mhz,
@@ -201,7 +203,7 @@ pub struct Captured {
 }
 
 pub fn spec(width: u32, height: u32) -> OutputSpec {
-    OutputSpec { width, height, refresh_mhz: 60_000, app: None }
+    OutputSpec { width, height, refresh_mhz: 60_000, app: None, cursor: None, memory: None }
 }
 
 impl Captured {
@@ -263,7 +265,7 @@ impl Reader {
     }
 
     /// The bytes of a Frame's picture.
-    pub fn picture(&self, frame: &Frame) -> &[u8] {
+    pub fn picture(&self, frame: &Frame) -> PictureBytes<'_> {
         let pool = self.pools.iter().find(|pool| pool.number() == frame.buffer.pool).unwrap();
         pool.picture(frame.buffer.buffer).unwrap()
     }

@@ -58,6 +58,7 @@ fn spec() -> StreamSpec {
         height: SPEC.1,
         refresh_mhz: 60_000,
         app: None,
+        cursor: None,
         codec: "h264".into(),
         bitrate_bps: 10_000_000,
     }
@@ -122,6 +123,7 @@ impl World {
             buffer: BufferId { pool: 1, buffer },
             damage: Damage::full(640, 360),
             skipped: 0,
+            pointer: None,
             timeline: Timeline::default(),
         };
         self.session.handle_capture(FromCapture::Frame(frame), self.now_ns).unwrap();

@@ -9,6 +9,7 @@ fn spec() -> StreamSpec {
         height: 720,
         refresh_mhz: 50_000,
         app: None,
+        cursor: None,
         codec: "h264".into(),
         bitrate_bps: 10_000_000,
     }
@@ -26,6 +27,7 @@ fn frame(number: u64, y: u32) -> Frame {
         buffer: BufferId { pool: 1, buffer: number as u32 },
         damage,
         skipped: 0,
+        pointer: None,
         timeline: Timeline { dequeued_ns: 7, ..Timeline::default() },
     }
 }

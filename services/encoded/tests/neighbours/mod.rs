@@ -73,6 +73,7 @@ pub fn spec(width: u32, height: u32) -> StreamSpec {
         height,
         refresh_mhz: 60_000,
         app: None,
+        cursor: None,
         codec: "h264".into(),
         bitrate_bps: 10_000_000,
     }
@@ -144,7 +145,7 @@ impl Reader {
                     return (unit, bytes);
                 }
                 FromEncode::Failed(failure) => panic!("{failure}"),
-                FromEncode::Closing => panic!("closing"),
+                other => panic!("{other:?}"),
             }
         }
     }
@@ -213,6 +214,7 @@ impl Captured {
             buffer: BufferId { pool: 1, buffer },
             damage,
             skipped: 0,
+            pointer: None,
             timeline: Timeline { dequeued_ns: lumen_stage::clock::now_ns(), ..Timeline::default() },
         };
         self.link.send(&FromCapture::Frame(frame), &[]).unwrap();

@@ -245,6 +245,7 @@ fn request(fixed: &Fixed, bitrate_bps: u32) -> Request {
             height,
             refresh_mhz,
             app: fixed.app.clone(),
+            cursor: None,
             codec: "h264".into(),
             bitrate_bps,
         },

@@ -235,6 +235,8 @@ impl Sender {
                 }
             }
             FromEncode::Failed(failure) => self.report(Report::Failed(failure)),
+            // Sessions over lumen/1 have the pointer in the picture.
+            FromEncode::Bitmap(_) | FromEncode::Pointer(_) => {}
             FromEncode::Closing => {
                 if let Some(source) = &mut self.source {
                     source.is_closing = true;

@@ -146,7 +146,7 @@ impl Fakes {
                         thread::sleep(Duration::from_millis(2));
                     }
                     // The link hangs up with it.
-                    ToEncode::Close => {}
+                    ToEncode::Close | ToEncode::PointerTaken => {}
                     ToEncode::Control(control) => {
                         let asked = idr_wanted.is_some_and(|seen| control.idr_wanted > seen);
                         is_idr_due |= asked;
