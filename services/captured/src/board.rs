@@ -1,6 +1,6 @@
 //! What the administrator is shown: each session's state of this moment.
 
-use crate::newest::Counters;
+use crate::{backends::Counts, newest::Counters};
 use lumen_ipc::{Mode, SessionId, pool::Layout};
 use lumen_stage::status::Report;
 use std::{
@@ -28,6 +28,8 @@ pub struct Line {
     pub counters: Counters,
     /// Pictures whose rows had to be turned.
     pub turned: u64,
+    /// What the source counted.
+    pub source: Counts,
 }
 
 /// All sessions' lines. Cloning shares them.
@@ -83,6 +85,7 @@ impl Line {
         ];
         entries.extend(counts.map(|(name, count)| (name, count.into())));
         entries.insert("turned", self.turned.into());
+        entries.extend(self.source.named().map(|(name, count)| (name, count.into())));
         entries
     }
 }

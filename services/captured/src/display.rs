@@ -1,6 +1,6 @@
 //! vdisplayd, as a session sees it: who gives it a source and takes it back.
 
-use crate::backends::{Source, pattern::Pattern, wlroots::Wlroots};
+use crate::backends::{Source, pattern::Pattern, pipewire::PipeWire, wlroots::Wlroots};
 use lumen_ipc::{
     Failure, FailureClass, Mode, SessionId, Stage,
     bus::{self, OutputSpec},
@@ -80,18 +80,25 @@ impl Display for Patterns {
 /// # Errors
 /// An answer that makes no sense, or a source that does not work.
 pub fn open(source: bus::Source, spec: &OutputSpec) -> Result<Box<dyn Source>, Failure> {
-    match (source.kind.as_str(), source.fd, source.output) {
-        ("wayland", Some(fd), Some(output)) => {
+    let bus::Source { kind, fd, node, serial, output, .. } = source;
+    let mode = Mode { width: source.width, height: source.height, refresh_mhz: source.refresh_mhz };
+    match (kind.as_str(), fd, node, output) {
+        ("wayland", Some(fd), None, Some(output)) => {
             let socket = UnixStream::from(OwnedFd::from(fd));
             Ok(Box::new(Wlroots::new(socket, &output)?))
         }
-        ("pattern", None, None) => pattern(spec),
-        (kind, fd, output) => Err(Failure::new(
+        ("pipewire", Some(fd), Some(node), None) => {
+            let dmabuf = spec.memory.as_deref() == Some("dmabuf");
+            Ok(Box::new(PipeWire::new(fd.into(), (node, serial), mode, dmabuf)?))
+        }
+        ("pattern", None, None, None) => pattern(spec),
+        (kind, fd, node, output) => Err(Failure::new(
             FailureClass::Internal,
             format!(
-                "vdisplayd answered with a source of kind {kind:?}, {} connection and {} output name, \
+                "vdisplayd answered with a source of kind {kind:?}, {} connection, {} node and {} output name, \
                  which captured cannot read",
                 if fd.is_some() { "a" } else { "no" },
+                if node.is_some() { "a" } else { "no" },
                 if output.is_some() { "an" } else { "no" },
             ),
             "install the same version of lumen-vdisplayd and lumen-captured, then restart lumen.target",

@@ -1,14 +1,16 @@
 //! lumen's capture stage: takes a compositor's pictures and passes them on as Frames.
 //!
 //! One plain thread per session ([`run`]) polls its link, its mail and its source ([`backends`]); what
-//! happens next is decided by [`stage`] and, for the buffers, by [`newest`], both without a kernel.
-#![forbid(unsafe_code)]
+//! happens next is decided by [`stage`] and, for the buffers, by [`newest`], both without a kernel. Only [`backends::pipewire`] calls C.
+#![deny(unsafe_code)]
 
 pub mod backends;
 pub mod board;
 pub mod config;
 pub mod display;
+pub mod looks;
 pub mod newest;
+pub mod pointer;
 pub mod run;
 pub mod service;
 pub mod stage;

@@ -16,6 +16,7 @@
 //! buffer is kept until a newer one came, so that the reader of a still screen gets a picture at once. Pure:
 //! no clock, no file descriptor, no allocation.
 
+use crate::backends::Spot;
 use arrayvec::ArrayVec;
 use lumen_ipc::{
     Damage, Timeline,
@@ -25,8 +26,8 @@ use lumen_ipc::{
 
 /// Fewest buffers of a pool: two at the reader, one kept, two being filled.
 pub const MIN_BUFFERS: usize = 5;
-/// Most buffers of a pool, because more would only be memory: no state needs a seventh.
-pub const MAX_BUFFERS: usize = 8;
+/// Most buffers of a pool: as many as a link announces. Our own have [`MIN_BUFFERS`], a producer's what it gives.
+pub const MAX_BUFFERS: usize = lumen_ipc::pool::MAX_BUFFERS;
 
 /// What a source says of one picture.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +36,8 @@ pub struct Picture {
     pub damage: Damage,
     /// When this stage had it, CLOCK_MONOTONIC ns.
     pub dequeued_ns: u64,
+    /// Where the pointer is to be drawn; `None`: nowhere, or it is in the picture.
+    pub spot: Option<Spot>,
 }
 
 /// A buffer was named that is not in the state that the call needs. From a reader: its fault, and nothing
@@ -107,6 +110,8 @@ pub struct Counters {
 pub struct Newest {
     pool: u32,
     slots: ArrayVec<Slot, MAX_BUFFERS>,
+    /// The buffers are the source's own.
+    lent: bool,
     whole: Damage,
     newest: Option<(u32, u64)>,
     reader: Reader,
@@ -124,6 +129,7 @@ impl Newest {
         Self {
             pool,
             slots: (0..count).map(|_| Slot::Free).collect(),
+            lent: false,
             whole: Damage::full(width, height),
             newest: None,
             reader: Reader::Absent,
@@ -133,10 +139,21 @@ impl Newest {
         }
     }
 
-    /// The same reader over a new pool. The buffers of the old one are never written again, so what the
-    /// reader holds of it stays true until it returns it.
-    pub fn renewed(self, pool: u32, width: u32, height: u32) -> Self {
-        let mut new = Self::new(pool, self.slots.len(), width, height);
+    /// The same buffers, but made by the source, which has all of them now.
+    pub fn lent(mut self) -> Self {
+        self.slots.iter_mut().for_each(|slot| *slot = Slot::Filling);
+        Self { lent: true, ..self }
+    }
+
+    /// Whether the buffers are the source's own: it gets each back as soon as it is free.
+    pub fn is_lent(&self) -> bool {
+        self.lent
+    }
+
+    /// The same reader over a new pool of `count` buffers. Those of the old one are never given to a source again, so
+    /// what the reader holds of it stays true until it returns it, and what it returns of it is only counted.
+    pub fn renewed(self, pool: u32, count: usize, width: u32, height: u32) -> Self {
+        let mut new = Self::new(pool, count, width, height);
         new.earlier_out = self.earlier_out.clone();
         for buffer in self.buffers_in(&[Slot::Leased, Slot::LeasedKept]) {
             new.earlier_out.push(BufferId { pool: self.pool, buffer });
@@ -233,6 +250,7 @@ impl Newest {
             buffer: BufferId { pool: self.pool, buffer },
             damage,
             skipped: std::mem::take(&mut self.skipped_since_sent),
+            // What it is at the time of sending is known to the brain alone.
             pointer: None,
             timeline: Timeline { dequeued_ns, ..Timeline::default() },
         })

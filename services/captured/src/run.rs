@@ -3,9 +3,10 @@
 //! message, a letter or a deadline.
 
 use crate::{
-    backends::{Event, Source, SourceError},
+    backends::{Bitmap, Event, Foreign, Source, SourceError},
     board::Board,
     display::Display,
+    looks::Looks,
     stage::{Output, Session},
     turn::turn,
 };
@@ -13,9 +14,14 @@ use lumen_ipc::{
     Failure, FailureClass, Generation, Stage,
     bus::OutputSpec,
     capture::{FromCapture, ToCapture},
-    pool::Layout,
+    pointer::PointerBitmap,
+    pool::{Layout, PoolDescription},
 };
-use lumen_stage::{Link, LinkError, Mail, Seat, clock::now_ns, pool::Pool};
+use lumen_stage::{
+    Link, LinkError, Mail, Seat,
+    clock::now_ns,
+    pool::{Pool, PoolError},
+};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::{
     os::fd::{AsFd, OwnedFd},
@@ -42,6 +48,8 @@ pub struct Common {
     pub board: Board,
     /// The number of the next pool, rising over the life of the stage.
     pub pools: Arc<AtomicU32>,
+    /// What the pointers look like.
+    pub looks: Looks,
 }
 
 /// What has something to be read.
@@ -66,6 +74,9 @@ struct Bench {
     link: Option<Link>,
     source: Option<Box<dyn Source>>,
     pool: Option<Pool>,
+    /// What the pointer looks like, and how many looks it had.
+    bitmap: Option<(PointerBitmap, OwnedFd)>,
+    bitmaps: u32,
     /// For pictures that lie upside down.
     scratch: Vec<u8>,
 }
@@ -76,8 +87,20 @@ pub fn run(seat: Seat<OutputSpec>, common: Common) {
         return;
     };
     let session = Session::new(spec.clone(), common.lease, now_ns());
-    let mut bench =
-        Bench { seat, common, session, link: None, source: None, pool: None, scratch: Vec::new() };
+    let mut bench = Bench {
+        seat,
+        common,
+        session,
+        link: None,
+        source: None,
+        pool: None,
+        bitmap: None,
+        bitmaps: 0,
+        scratch: Vec::new(),
+    };
+    if let Some(look) = bench.common.looks.claim(bench.seat.session) {
+        bench.keep_bitmap(look);
+    }
     bench.attach(link, spec);
     let mut ready = Ready { mail: true, link: true, source: true };
     while bench.turn(ready) == Flow::On {
@@ -99,7 +122,7 @@ impl Bench {
         if self.act() == Flow::End {
             return Flow::End;
         }
-        while ready.source && self.take_picture() {
+        while (ready.source || self.is_pending()) && self.take_picture() {
             if self.act() == Flow::End {
                 return Flow::End;
             }
@@ -107,6 +130,10 @@ impl Bench {
         let flow = self.act();
         self.report();
         flow
+    }
+
+    fn is_pending(&self) -> bool {
+        self.source.as_ref().is_some_and(|source| source.is_pending())
     }
 
     fn wait(&mut self) -> Ready {
@@ -176,21 +203,31 @@ impl Bench {
             return false;
         };
         match source.dispatch() {
-            Ok(None) => false,
-            Ok(Some(event)) => {
-                let handled = self.turn_upright(&event).map(|()| self.session.handle_event(event));
-                match handled {
-                    Ok(Ok(())) => {}
-                    Ok(Err(error)) => self.warn("the source broke its contract", &error),
-                    Err(error) => self.fail(error.into()),
-                }
-                true
-            }
-            Err(error) => {
-                self.fail(error.into());
-                true
-            }
+            Ok(None) => return false,
+            Ok(Some(Event::Pool(foreign))) => self.use_foreign(foreign),
+            Ok(Some(Event::Bitmap(bitmap))) => self.keep_bitmap(bitmap),
+            Ok(Some(event)) => self.handle(event),
+            Err(error) => self.fail(error.into()),
         }
+        true
+    }
+
+    fn handle(&mut self, event: Event) {
+        match self.turn_upright(&event).map(|()| self.session.handle_event(event)) {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => self.warn("the source broke its contract", &error),
+            Err(error) => self.fail(error.into()),
+        }
+    }
+
+    fn keep_bitmap(&mut self, bitmap: Bitmap) {
+        self.bitmaps += 1;
+        let Bitmap { width, height, hotspot, pixels } = bitmap;
+        let description =
+            PointerBitmap { id: self.bitmaps, width, height, hotspot_x: hotspot.x, hotspot_y: hotspot.y };
+        self.common.looks.keep(self.seat.session, &description, pixels.as_fd());
+        self.bitmap = Some((description, pixels));
+        self.session.handle_bitmap(description);
     }
 
     fn turn_upright(&mut self, event: &Event) -> Result<(), SourceError> {
@@ -229,7 +266,10 @@ impl Bench {
                 Output::Tell(message) => self.send(&message),
                 Output::Announce => self.announce(),
                 Output::Send(frame) => self.send(&FromCapture::Frame(frame)),
-                Output::Fill(buffer) => self.fill(buffer),
+                Output::Show(bitmap) => self.show(bitmap),
+                Output::Fill(buffer) => self.tell(|source| source.fill(buffer)),
+                Output::Watch(watched) => self.tell(|source| source.watch(watched)),
+                Output::RefuseMemory => self.tell(|source| source.refuse_memory()),
                 Output::End { release } => {
                     self.end(release);
                     return Flow::End;
@@ -257,10 +297,7 @@ impl Bench {
         let number = self.common.pools.fetch_add(1, Relaxed);
         let pool = match Pool::new(number, layout, buffers) {
             Ok(pool) => pool,
-            Err(error) => {
-                let advice = "free some memory, or ask for a smaller mode";
-                return self.fail(Failure::new(FailureClass::Environment, error.to_string(), advice));
-            }
+            Err(error) => return self.fail(no_pool(&error)),
         };
         let given = self.source.as_mut().map(|source| source.use_pool(layout, &pool.fds()));
         self.pool = Some(pool);
@@ -270,9 +307,32 @@ impl Bench {
         }
     }
 
-    fn fill(&mut self, buffer: u32) {
-        if let Some(Err(error)) = self.source.as_mut().map(|source| source.fill(buffer)) {
+    fn use_foreign(&mut self, foreign: Foreign) {
+        let number = self.common.pools.fetch_add(1, Relaxed);
+        let Foreign { layout, memory, places, fds } = foreign;
+        let count = places.len();
+        match Pool::foreign(PoolDescription { number, layout, memory, buffers: places }, fds) {
+            Ok(pool) => {
+                self.pool = Some(pool);
+                self.session.handle_lent(number, layout, count);
+            }
+            Err(error) => self.fail(no_pool(&error)),
+        }
+    }
+
+    fn tell(&mut self, what: impl FnOnce(&mut Box<dyn Source>) -> Result<(), SourceError>) {
+        if let Some(Err(error)) = self.source.as_mut().map(what) {
             self.fail(error.into());
+        }
+    }
+
+    fn show(&mut self, bitmap: PointerBitmap) {
+        let (Some(link), Some((kept, pixels))) = (&self.link, &self.bitmap) else {
+            return;
+        };
+        if *kept == bitmap {
+            let sent = link.send(&FromCapture::Bitmap(bitmap), &[pixels.as_fd()]);
+            self.heed(sent);
         }
     }
 
@@ -302,6 +362,7 @@ impl Bench {
         self.send(&FromCapture::Closing);
         self.source = None;
         if release {
+            self.common.looks.forget(self.seat.session);
             self.common.display.release(self.seat.session, &self.seat.pulse);
         }
     }
@@ -314,10 +375,16 @@ impl Bench {
             line.pool = self.pool.as_ref().map(|pool| (pool.description().layout, pool.description().number));
             line.read = self.link.is_some();
             line.counters = self.session.counters();
+            line.source = source.map(|source| source.counts()).unwrap_or_default();
         });
     }
 
     fn warn(&self, what: &str, error: &dyn std::fmt::Display) {
         tracing::warn!(SESSION = %self.seat.session, "{what}: {error}");
     }
+}
+
+fn no_pool(error: &PoolError) -> Failure {
+    let advice = "free some memory, or ask for a smaller mode";
+    Failure::new(FailureClass::Environment, error.to_string(), advice)
 }

@@ -4,6 +4,7 @@ use crate::{
     board::Board,
     config::{Backend, Config},
     display::{Display, Patterns, Vdisplayd},
+    looks::{CLAIMED, Looks},
     run::{self, Common},
 };
 use lumen_ipc::{Stage, bus::OutputSpec};
@@ -49,7 +50,8 @@ impl Capture1 {
 ///
 /// # Errors
 /// No bus.
-pub async fn serve(boot: Boot<Config>) -> Result<(), Exit> {
+pub async fn serve(mut boot: Boot<Config>) -> Result<(), Exit> {
+    let looks = Looks::adopt(std::mem::take(&mut boot.stored));
     let vdisplayd = Arc::new(Vdisplayd::default());
     let (display, idle, why): (Arc<dyn Display>, _, _) = match boot.config.backend {
         Backend::Auto => {
@@ -64,6 +66,7 @@ pub async fn serve(boot: Boot<Config>) -> Result<(), Exit> {
         display,
         board: board.clone(),
         pools: Arc::new(AtomicU32::new(1)),
+        looks: looks.clone(),
     };
     let sessions = Sessions::new(boot.pulses.clone(), move |seat| run::run(seat, common.clone()));
     let capture = Capture1 { sessions: sessions.clone() };
@@ -73,5 +76,10 @@ pub async fn serve(boot: Boot<Config>) -> Result<(), Exit> {
         .bus(move |builder| builder.serve_at(path, capture.clone()).serve_at(path, status.clone()))
         .await?;
     vdisplayd.connect(bus.clone());
-    boot::serve(&bus, &boot.pulses, std::future::pending(), sessions.close_all(GOODBYE)).await
+    let work = async move {
+        tokio::time::sleep(CLAIMED).await;
+        looks.forget_unclaimed();
+        std::future::pending().await
+    };
+    boot::serve(&bus, &boot.pulses, work, sessions.close_all(GOODBYE)).await
 }

@@ -13,11 +13,13 @@
 use crate::{
     backends::Event,
     newest::{Counters, MIN_BUFFERS, Newest, SlotError},
+    pointer::Pointers,
 };
 use lumen_ipc::{
     Failure, FailureClass, Mode,
     bus::OutputSpec,
     capture::{Frame, FromCapture, ToCapture},
+    pointer::PointerBitmap,
     pool::{BufferId, Layout},
 };
 use lumen_stage::lease::Lease;
@@ -48,8 +50,14 @@ pub enum Output {
     Announce,
     /// Send this Frame to the reader.
     Send(Frame),
+    /// Send this pointer bitmap, with its pixels, to the reader.
+    Show(PointerBitmap),
     /// Give this buffer to the source.
     Fill(u32),
+    /// Tell the source whether anybody looks.
+    Watch(bool),
+    /// Tell the source that the reader cannot read its memory.
+    RefuseMemory,
     /// Drop everything and end.
     End {
         /// Whether vdisplayd is to be told that the Output is not needed any more.
@@ -86,6 +94,11 @@ pub struct Session {
     /// A layout whose pool is not yet made.
     wanted: Option<Layout>,
     newest: Option<Newest>,
+    pointers: Pointers,
+    /// Whether the source was told that somebody looks.
+    watched: bool,
+    /// The reader cannot read this pool.
+    unreadable: Option<u32>,
     /// The stage stops.
     ended: bool,
     /// The reader said that the session is over.
@@ -107,6 +120,9 @@ impl Session {
             failures: 0,
             wanted: None,
             newest: None,
+            pointers: Pointers::default(),
+            watched: true,
+            unreadable: None,
             ended: false,
             over: false,
         }
@@ -116,6 +132,7 @@ impl Session {
     pub fn handle_attach(&mut self, spec: OutputSpec, now_ns: u64) {
         self.lease.stop();
         self.told = Some(Told::default());
+        self.pointers.attach();
         if let Some(newest) = &mut self.newest {
             newest.attach();
         }
@@ -147,13 +164,15 @@ impl Session {
                 return newest.returned(BufferId { pool, buffer });
             }
             (ToCapture::Return { pool, buffer }, None) => return Err(SlotError::Unknown { pool, buffer }),
-            (ToCapture::PointerTaken | ToCapture::Unreadable { .. }, _) => {}
+            (ToCapture::PointerTaken, _) => self.pointers.taken(),
+            (ToCapture::Unreadable { pool }, _) => self.unreadable = Some(pool),
         }
         Ok(())
     }
 
     /// A source for the request is there.
     pub fn handle_acquired(&mut self) {
+        self.watched = true;
         self.phase = Phase::Capturing;
     }
 
@@ -166,6 +185,7 @@ impl Session {
             _ => Phase::Waiting { until_ns: now_ns.saturating_add(pause.as_nanos() as u64) },
         };
         self.wanted = None;
+        self.pointers.hide();
         let passing = failure.class == FailureClass::Temporary && self.failures < PATIENCE;
         self.failure = (!passing).then_some(failure);
     }
@@ -182,7 +202,11 @@ impl Session {
                 self.mode = Some(Mode { refresh_mhz, ..mode });
             }
             Event::Layout(layout) => self.wanted = Some(layout),
+            Event::Pointer { spot, dequeued_ns } => self.pointers.moved(spot, dequeued_ns),
+            // Their descriptors are `run.rs`'s, which says `handle_lent` and `handle_bitmap` instead.
+            Event::Pool(_) | Event::Bitmap(_) => {}
             Event::Filled { buffer, picture, .. } => {
+                self.pointers.moved(picture.spot, picture.dequeued_ns);
                 // Only a picture shows that the source works, so only now are the failures before forgotten.
                 (self.failures, self.failure) = (0, None);
                 return self.newest.as_mut().map_or(Ok(()), |newest| newest.filled(buffer, &picture));
@@ -196,18 +220,34 @@ impl Session {
 
     /// The pool that was asked for is made and the source has it.
     pub fn handle_pool(&mut self, number: u32, layout: Layout) {
-        let Layout { width, height, .. } = layout;
         self.wanted = None;
-        self.newest = Some(match self.newest.take() {
-            Some(older) => older.renewed(number, width, height),
+        self.newest = Some(self.renewed(number, MIN_BUFFERS, layout));
+    }
+
+    /// The source came with `count` buffers of its own.
+    pub fn handle_lent(&mut self, number: u32, layout: Layout, count: usize) {
+        self.wanted = None;
+        self.newest = Some(self.renewed(number, count, layout).lent());
+    }
+
+    fn renewed(&mut self, number: u32, count: usize, layout: Layout) -> Newest {
+        let Layout { width, height, .. } = layout;
+        self.pointers.renew();
+        match self.newest.take() {
+            Some(older) => older.renewed(number, count, width, height),
             None => {
-                let mut newest = Newest::new(number, MIN_BUFFERS, width, height);
+                let mut newest = Newest::new(number, count, width, height);
                 if self.told.is_some() {
                     newest.attach();
                 }
                 newest
             }
-        });
+        }
+    }
+
+    /// The pointer looks like this from now on.
+    pub fn handle_bitmap(&mut self, bitmap: PointerBitmap) {
+        self.pointers.changed(bitmap);
     }
 
     /// The stage stops.
@@ -234,9 +274,25 @@ impl Session {
         if let Some(output) = self.poll_reader() {
             return Some(output);
         }
-        let reads = self.told.is_some() && self.phase == Phase::Capturing && wants_buffer;
-        let newest = self.newest.as_mut().filter(|_| reads)?;
-        newest.take_free().map(Output::Fill)
+        if self.phase != Phase::Capturing {
+            return None;
+        }
+        self.poll_source(wants_buffer)
+    }
+
+    /// What the source is to be told or given.
+    fn poll_source(&mut self, wants_buffer: bool) -> Option<Output> {
+        let read = self.told.is_some();
+        if std::mem::replace(&mut self.watched, read) != read {
+            return Some(Output::Watch(read));
+        }
+        let newest = self.newest.as_mut()?;
+        if self.unreadable.take() == Some(newest.pool()) {
+            return Some(Output::RefuseMemory);
+        }
+        // A buffer of the source's own goes back to it whether or not anybody reads.
+        let gives = wants_buffer && (read || newest.is_lent());
+        if gives { newest.take_free().map(Output::Fill) } else { None }
     }
 
     /// Nothing is due before this time, unless something happens; CLOCK_MONOTONIC ns.
@@ -277,7 +333,13 @@ impl Session {
             return Some(Output::Announce);
         }
         told.pool?;
-        newest.poll_frame().map(Output::Send)
+        if let Some(bitmap) = self.pointers.poll_bitmap() {
+            return Some(Output::Show(bitmap));
+        }
+        match newest.poll_frame() {
+            Some(frame) => Some(Output::Send(Frame { pointer: self.pointers.with_frame(), ..frame })),
+            None => self.pointers.poll_moved().map(Output::Tell),
+        }
     }
 
     fn restart(&mut self, now_ns: u64) {

@@ -24,7 +24,8 @@ fn reader_that_stops_gets_the_newest_picture_when_it_goes_on() {
     assert!(age_ms < 60, "{age_ms} ms old");
     assert!(frame.skipped >= 10, "{} skipped in 300 ms at 60 Hz", frame.skipped);
     assert_eq!(frame.number, held[1].number + u64::from(frame.skipped) + 1);
-    let moved = reader.picture(&frame).iter().zip(reader.picture(&held[1]).iter()).filter(|(a, b)| a != b).count();
+    let moved =
+        reader.picture(&frame).iter().zip(reader.picture(&held[1]).iter()).filter(|(a, b)| a != b).count();
     assert!(moved > 0 && !frame.damage.is_empty());
 }
 

@@ -1,30 +1,45 @@
 //! Where pictures come from: one trait, one file or folder per backend.
 //!
-//! A source owns a file descriptor to poll and no buffer. It says which layout it needs, is given a pool of
-//! such buffers and then, one by one, buffers to fill; what it gives back is the brain's to keep
-//! (`newest.rs`). It never waits and never sleeps.
+//! A source owns a file descriptor to poll. It either says which layout it needs, is given a pool of such buffers
+//! and then, one by one, buffers to fill; or it announces buffers of its own, all of which it has at first. What it
+//! fills is the brain's to keep (`newest.rs`) until that gives it to fill again. It never waits and never sleeps.
 
+mod error;
 pub mod pattern;
+pub mod pipewire;
 pub mod wlroots;
 
+pub use error::SourceError;
+
 use crate::newest::Picture;
+use arrayvec::ArrayVec;
 use lumen_ipc::{
-    Failure, FailureClass, Mode,
-    pool::{Layout, LayoutError},
+    Mode,
+    pool::{BufferPlace, Layout, MAX_BUFFERS, Memory},
 };
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 
 /// Copies refused in a row before a source gives up. Because one or two are refused at each change of mode.
 const MOST_REFUSED: u32 = 16;
 
 /// What a source has to say.
-#[expect(clippy::large_enum_variant, reason = "a box would be an allocation for each picture")]
-#[derive(Debug, PartialEq)]
+#[derive(Debug)]
 pub enum Event {
     /// Its Output shows this mode now. A `refresh_mhz` of 0 means that the compositor does not know.
     Mode(Mode),
     /// It needs buffers of this layout: all it was given before are void, those being filled too.
     Layout(Layout),
+    /// From now on it fills buffers of its own, which it has all: those of before are void.
+    Pool(Foreign),
+    /// The pointer looks like this from now on.
+    Bitmap(Bitmap),
+    /// Only the pointer moved.
+    Pointer {
+        /// Where it is; `None`: nowhere to be drawn.
+        spot: Option<Spot>,
+        /// When this stage had it, CLOCK_MONOTONIC ns.
+        dequeued_ns: u64,
+    },
     /// `buffer` holds a new picture.
     Filled {
         /// The buffer, one that it was given.
@@ -41,108 +56,95 @@ pub enum Event {
     },
 }
 
-/// Why a source gives no more pictures. Each ends it: make a new one.
-#[derive(Debug, thiserror::Error)]
-pub enum SourceError {
-    /// The connection to the compositor broke, or the compositor refused a request.
-    #[error("the connection to the compositor broke: {0}")]
-    Lost(#[from] wlroots::WireError),
-    /// The compositor did not answer in time.
-    #[error("the compositor did not answer within {ms} ms")]
-    Silent {
-        /// How long it was waited for.
-        ms: u128,
-    },
-    /// There is no such output, or no more.
-    #[error("the compositor has no output named {name:?} (it has: {known})")]
-    NoOutput {
-        /// The output asked for.
-        name: String,
-        /// Names of those that are there.
-        known: String,
-    },
-    /// The output went away while it was captured.
-    #[error("the output {name:?} is gone")]
-    OutputGone {
-        /// The output.
-        name: String,
-    },
-    /// The compositor speaks no capture protocol.
-    #[error(
-        "the compositor offers neither ext-image-copy-capture-v1 nor wlr-screencopy-v1 version 3, or no {missing}"
-    )]
-    NoProtocol {
-        /// The interface that is missing.
-        missing: &'static str,
-    },
-    /// The compositor offers only pixel formats that lumen does not read.
-    #[error("the compositor offers only pixel formats that cannot be read ({offered})")]
-    Format {
-        /// The formats offered, as wl_shm numbers.
-        offered: String,
-    },
-    /// The picture lies rotated or mirrored in its buffer.
-    #[error("the output {name:?} is rotated or mirrored (wl_output.transform {transform})")]
-    Rotated {
-        /// The output.
-        name: String,
-        /// The transform's number.
-        transform: u32,
-    },
-    /// The compositor refused one copy after the other.
-    #[error("the compositor refused {count} copies in a row")]
-    Refused {
-        /// How many.
-        count: u32,
-    },
-    /// The compositor names an impossible layout.
-    #[error(transparent)]
-    Layout(#[from] LayoutError),
-    /// A system call failed.
-    #[error("{what}: {errno}")]
-    System {
-        /// What was being done.
-        what: &'static str,
-        /// How it failed.
-        errno: rustix::io::Errno,
-    },
+/// Buffers that another program made.
+#[derive(Debug)]
+pub struct Foreign {
+    /// Layout of every buffer.
+    pub layout: Layout,
+    /// What they are.
+    pub memory: Memory,
+    /// Where the pictures lie.
+    pub places: ArrayVec<BufferPlace, MAX_BUFFERS>,
+    /// One descriptor per buffer, in the order of their numbers.
+    pub fds: ArrayVec<OwnedFd, MAX_BUFFERS>,
 }
 
-impl From<SourceError> for Failure {
-    fn from(error: SourceError) -> Self {
-        let (class, advice) = match &error {
-            SourceError::Lost(_) | SourceError::OutputGone { .. } | SourceError::NoOutput { .. } => (
-                FailureClass::Temporary,
-                "lumen asks for the Output again by itself; if this stays, see `lumenctl status`",
-            ),
-            SourceError::Silent { .. } | SourceError::Refused { .. } => (
-                FailureClass::Temporary,
-                "lumen tries again by itself; if this stays, restart the compositor",
-            ),
-            SourceError::NoProtocol { .. } => (
-                FailureClass::Environment,
-                "use sway 1.7 or newer, or another compositor that offers one of them",
-            ),
-            SourceError::Format { .. } => (
-                FailureClass::Environment,
-                "let the compositor render with 8 bits per colour (XRGB8888 or XBGR8888)",
-            ),
-            SourceError::Rotated { .. } => (
-                FailureClass::Environment,
-                "turn the output upright, with sway: `swaymsg output NAME transform normal`",
-            ),
-            SourceError::Layout(_) => (FailureClass::Environment, "give the output a smaller mode"),
-            SourceError::System { .. } => (
-                FailureClass::Temporary,
-                "lumen tries again by itself; see `journalctl --user -u lumen-captured`",
-            ),
-        };
-        Self::new(class, error.to_string(), advice)
+/// Where the pointer's hotspot is, in pixels from the picture's upper left corner; may lie outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Spot {
+    /// To the right.
+    pub x: i32,
+    /// Downwards.
+    pub y: i32,
+}
+
+/// What the pointer looks like.
+#[derive(Debug)]
+pub struct Bitmap {
+    /// Pixels.
+    pub width: u32,
+    /// Pixels.
+    pub height: u32,
+    /// Of the point that points, from the bitmap's upper left corner.
+    pub hotspot: Spot,
+    /// A sealed memfd as [`lumen_ipc::pointer::PointerBitmap`] says.
+    pub pixels: OwnedFd,
+}
+
+/// What a source of its own accord counts, for Status; each silent drop has one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Times the stream began to run.
+    pub starts: u64,
+    /// Formats that the other side set.
+    pub formats: u64,
+    /// Streams made anew because their buffers had no memory.
+    pub renewed: u64,
+    /// Modifiers under which dmabufs were given up.
+    pub modifiers_dropped: u64,
+    /// Buffers without a picture: only the pointer's data were new.
+    pub pointer_only: u64,
+    /// Pictures that their producer called corrupted.
+    pub corrupted: u64,
+    /// Pictures shorter than their format says.
+    pub short: u64,
+    /// Times the producer was asked for its first picture once more.
+    pub asked_again: u64,
+    /// Pictures copied into a pool of our own.
+    pub copied: u64,
+    /// Bytes of them.
+    pub copied_bytes: u64,
+    /// Pictures replaced before they could be copied.
+    pub uncopied: u64,
+    /// Pointer bitmaps that were too large or of an unknown format.
+    pub bitmaps_unreadable: u64,
+    /// From the time at which the producer says it was shown to the time at which it was dequeued, µs, of the newest picture.
+    pub age_us: u64,
+}
+
+impl Counts {
+    /// All of them with their names.
+    pub fn named(&self) -> [(&'static str, u64); 13] {
+        [
+            ("starts", self.starts),
+            ("formats", self.formats),
+            ("renewed", self.renewed),
+            ("modifiers_dropped", self.modifiers_dropped),
+            ("pointer_only", self.pointer_only),
+            ("corrupted", self.corrupted),
+            ("short", self.short),
+            ("asked_again", self.asked_again),
+            ("copied", self.copied),
+            ("copied_bytes", self.copied_bytes),
+            ("uncopied", self.uncopied),
+            ("bitmaps_unreadable", self.bitmaps_unreadable),
+            ("age_us", self.age_us),
+        ]
     }
 }
 
-/// Something that gives pictures.
-pub trait Source: Send {
+/// Something that gives pictures. It lives and dies on its session's thread.
+pub trait Source {
     /// Name of the way in which it takes pictures, for Status.
     fn name(&self) -> &'static str;
 
@@ -172,4 +174,30 @@ pub trait Source: Send {
     /// # Errors
     /// The source is at its end.
     fn fill(&mut self, buffer: u32) -> Result<(), SourceError>;
+
+    /// Whether [`Source::dispatch`] has an event although the descriptor is not ready.
+    fn is_pending(&self) -> bool {
+        false
+    }
+
+    /// Whether somebody looks at its pictures; at first somebody does. While nobody does it may rest.
+    ///
+    /// # Errors
+    /// The source is at its end.
+    fn watch(&mut self, _watched: bool) -> Result<(), SourceError> {
+        Ok(())
+    }
+
+    /// The reader cannot read the memory of its buffers: it is to use memfds.
+    ///
+    /// # Errors
+    /// The source is at its end.
+    fn refuse_memory(&mut self) -> Result<(), SourceError> {
+        Ok(())
+    }
+
+    /// What it counted so far.
+    fn counts(&self) -> Counts {
+        Counts::default()
+    }
 }

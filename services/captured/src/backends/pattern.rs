@@ -174,7 +174,7 @@ impl Source for Pattern {
         };
         self.number = self.number.wrapping_add(1);
         self.write(buffer)?;
-        let picture = Picture { damage: self.damage(), dequeued_ns: now_ns() };
+        let picture = Picture { damage: self.damage(), dequeued_ns: now_ns(), spot: None };
         Ok(Some(Event::Filled { buffer, picture, upside_down: false }))
     }
 

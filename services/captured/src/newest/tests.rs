@@ -17,6 +17,7 @@ enum Op {
     Return { nth: usize },
     ReturnWrong { pool: u32, buffer: u32 },
     Renew,
+    RenewLent,
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -30,6 +31,7 @@ fn op() -> impl Strategy<Value = Op> {
         4 => (0usize..2).prop_map(|nth| Op::Return { nth }),
         1 => (0u32..4, 0u32..9).prop_map(|(pool, buffer)| Op::ReturnWrong { pool, buffer }),
         1 => Just(Op::Renew),
+        1 => Just(Op::RenewLent),
     ]
 }
 
@@ -84,6 +86,7 @@ impl Model {
                 }
             }
             Op::Renew => self.renew(),
+            Op::RenewLent => self.renew_lent(),
             _ => {}
         }
     }
@@ -94,7 +97,7 @@ impl Model {
         self.screen[column as usize] = self.pictures;
         let mut damage = Damage::default();
         damage.add(Rect { x: column, y: 0, width: 1, height: 1 });
-        self.newest.filled(buffer, &Picture { damage, dequeued_ns: self.pictures }).unwrap();
+        self.newest.filled(buffer, &Picture { damage, dequeued_ns: self.pictures, spot: None }).unwrap();
     }
 
     fn poll(&mut self) {
@@ -117,8 +120,16 @@ impl Model {
     fn renew(&mut self) {
         let number = self.newest.pool() + 1;
         let old = std::mem::replace(&mut self.newest, Newest::new(0, 5, WIDTH, 1));
-        self.newest = old.renewed(number, WIDTH, 1);
+        self.newest = old.renewed(number, 5, WIDTH, 1);
         self.filling.clear();
+    }
+
+    /// The source comes with six buffers of its own, all of which it has.
+    fn renew_lent(&mut self) {
+        let number = self.newest.pool() + 1;
+        let old = std::mem::replace(&mut self.newest, Newest::new(0, 5, WIDTH, 1));
+        self.newest = old.renewed(number, 6, WIDTH, 1).lent();
+        self.filling = (0..6).collect();
     }
 
     fn verify_invariants(&self) {
@@ -166,7 +177,7 @@ proptest! {
 fn take_and_fill(newest: &mut Newest, ns: u64) -> u32 {
     let buffer = newest.take_free().unwrap();
     let damage = Damage::full(1, 1);
-    newest.filled(buffer, &Picture { damage, dequeued_ns: ns }).unwrap();
+    newest.filled(buffer, &Picture { damage, dequeued_ns: ns, spot: None }).unwrap();
     buffer
 }
 

@@ -46,7 +46,7 @@ fn fill(session: &mut Session, now_ns: u64) {
             None => panic!("no buffer to fill"),
         }
     };
-    let picture = Picture { damage: Damage::full(64, 64), dequeued_ns: now_ns };
+    let picture = Picture { damage: Damage::full(64, 64), dequeued_ns: now_ns, spot: None };
     session.handle_event(Event::Filled { buffer, picture, upside_down: false }).unwrap();
 }
 
@@ -78,6 +78,7 @@ fn nothing_is_captured_while_nobody_reads() {
     start(&mut session, 1, 0);
     fill(&mut session, 0);
     session.handle_hangup(S);
+    assert_eq!(session.poll_output(true, S), Some(Output::Watch(false)));
     assert_eq!(session.poll_output(true, S), None);
     session.handle_attach(spec(64), 2 * S);
     fill(&mut session, 2 * S);
@@ -91,7 +92,7 @@ fn session_ends_when_its_lease_is_over_and_not_before() {
     assert_eq!(session.poll_timeout(5 * S), None);
     session.handle_hangup(20 * S);
     assert_eq!(session.poll_timeout(20 * S), Some(Duration::from_secs(10)));
-    assert_eq!(outputs(&mut session, 30 * S - 1), []);
+    assert_eq!(outputs(&mut session, 30 * S - 1), [Output::Watch(false)]);
     session.handle_attach(spec(64), 30 * S - 1);
     assert!(!outputs(&mut session, 40 * S).contains(&Output::End { release: true }));
     session.handle_hangup(40 * S);
@@ -167,4 +168,61 @@ fn reader_that_returns_what_it_never_had_is_refused() {
     start(&mut session, 1, 0);
     assert!(session.handle_message(ToCapture::Return { pool: 1, buffer: 0 }).is_err());
     assert!(session.handle_message(ToCapture::Return { pool: 1, buffer: u32::MAX }).is_err());
+}
+
+/// A source that came with six buffers of its own and filled the first.
+fn lend(session: &mut Session, pool: u32) {
+    session.handle_lent(pool, LAYOUT, 6);
+    let picture = Picture { damage: Damage::full(64, 64), dequeued_ns: 0, spot: None };
+    session.handle_event(Event::Filled { buffer: 0, picture, upside_down: false }).unwrap();
+}
+
+fn given(outputs: &[Output]) -> Vec<u32> {
+    outputs
+        .iter()
+        .filter_map(|output| if let Output::Fill(buffer) = output { Some(*buffer) } else { None })
+        .collect()
+}
+
+fn wanting(session: &mut Session, now_ns: u64) -> Vec<Output> {
+    std::iter::from_fn(|| session.poll_output(true, now_ns)).take(20).collect()
+}
+
+// Sabotage: treat lent buffers like ours and fill them all at once, keep what is free, or give back a buffer of an
+// earlier pool by its number in this one.
+#[test]
+fn lent_buffers_go_back_when_nobody_needs_them_and_never_to_another_pool() {
+    let mut session = session();
+    assert!(matches!(outputs(&mut session, 0)[..], [Output::Acquire(_)]));
+    session.handle_acquired();
+    session.handle_event(Event::Mode(MODE)).unwrap();
+    lend(&mut session, 1);
+    assert_eq!(given(&wanting(&mut session, 0)), [] as [u32; 0], "the source has the others");
+    let picture = Picture { damage: Damage::full(64, 64), dequeued_ns: 1, spot: None };
+    session.handle_event(Event::Filled { buffer: 3, picture, upside_down: false }).unwrap();
+    assert_eq!(given(&wanting(&mut session, 0)), [] as [u32; 0], "the reader holds the first");
+    session.handle_message(ToCapture::Return { pool: 1, buffer: 0 }).unwrap();
+    assert_eq!(given(&wanting(&mut session, 0)), [0]);
+    lend(&mut session, 2);
+    wanting(&mut session, 0);
+    session.handle_message(ToCapture::Return { pool: 1, buffer: 3 }).unwrap();
+    assert_eq!(given(&wanting(&mut session, 0)), [] as [u32; 0], "a late return of the pool before");
+}
+
+// Sabotage: say it at every poll, or for a pool that is gone.
+#[test]
+fn source_is_told_whether_somebody_looks_and_what_cannot_be_read() {
+    let mut session = session();
+    start(&mut session, 1, 0);
+    fill(&mut session, 0);
+    outputs(&mut session, 0);
+    session.handle_hangup(S);
+    assert_eq!(outputs(&mut session, S), [Output::Watch(false)]);
+    session.handle_attach(spec(64), 2 * S);
+    let heard = outputs(&mut session, 2 * S);
+    assert_eq!(heard.iter().filter(|output| matches!(output, Output::Watch(true))).count(), 1);
+    session.handle_message(ToCapture::Unreadable { pool: 7 }).unwrap();
+    assert_eq!(outputs(&mut session, 2 * S), []);
+    session.handle_message(ToCapture::Unreadable { pool: 1 }).unwrap();
+    assert_eq!(outputs(&mut session, 2 * S), [Output::RefuseMemory]);
 }

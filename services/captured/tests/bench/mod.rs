@@ -6,6 +6,7 @@ use lumen_captured::{
     backends::Source,
     board::Board,
     display::{Display, open},
+    looks::Looks,
     run::{Common, run},
 };
 use lumen_ipc::{
@@ -34,7 +35,7 @@ use std::{
 pub const SESSION: SessionId = SessionId([5; 16]);
 
 /// Longest wait for anything that is to happen at once.
-const SOON: Duration = Duration::from_secs(5);
+const SOON: Duration = Duration::from_secs(30);
 
 /// A running headless sway.
 pub struct Sway {
@@ -210,7 +211,14 @@ impl Captured {
     pub fn new(display: Arc<dyn Display>, lease: Duration) -> Self {
         let board = Board::default();
         let pools = Arc::new(AtomicU32::new(1));
-        let common = Common { generation: Generation(1), lease, display, board: board.clone(), pools };
+        let common = Common {
+            generation: Generation(1),
+            lease,
+            display,
+            board: board.clone(),
+            pools,
+            looks: Looks::default(),
+        };
         let sessions = Sessions::new(Pulses::default(), move |seat| run(seat, common.clone()));
         Self { sessions, board }
     }

@@ -30,7 +30,7 @@ fn judge(workspace: &Workspace, package: &Package, room: Room) -> Vec<Finding> {
         let name = &dependency.name;
         let target = dependency.path.as_deref().and_then(|path| path.strip_prefix(&workspace.root).ok());
         if let Some(target) = target.and_then(Room::of)
-            && let Some(why) = refusal(room, target)
+            && let Some(why) = refusal(standing(room, dependency.kind.as_deref()), target)
         {
             findings.push(wrong(format!("depends on {name}: {why}")));
         }
@@ -42,6 +42,14 @@ fn judge(workspace: &Workspace, package: &Package, room: Room) -> Vec<Finding> {
         }
     }
     findings
+}
+
+/// Where the code stands that uses a dependency of this kind: a service's own tests are tests.
+fn standing(room: Room, kind: Option<&str>) -> Room {
+    match (room, kind) {
+        (Room::Service, Some("dev")) => Room::Outer,
+        (room, _) => room,
+    }
 }
 
 /// Why code in the room `from` may not use code in the room `to`; `None` when it may.
@@ -100,6 +108,13 @@ mod tests {
         ] {
             assert!(refused(from, to), "{from} must not use {to}");
         }
+    }
+
+    #[test]
+    fn the_tests_of_a_service_may_use_tools_but_no_service() {
+        let dev = |to| check(&workspace("services/captured", "to", Some(to), Some("dev"))).unwrap();
+        assert!(matches!(dev("tools/stamp"), Verdict::Fine(_)));
+        assert!(matches!(dev("services/encoded"), Verdict::Wrong(_)));
     }
 
     #[test]

@@ -113,7 +113,7 @@ impl CopyCapture {
                 false => stale.unite(&frame.damage),
             }
         }
-        let picture = Picture { damage: frame.damage, dequeued_ns: now_ns };
+        let picture = Picture { damage: frame.damage, dequeued_ns: now_ns, spot: None };
         Ok(Some(Event::Filled { buffer: frame.buffer, picture, upside_down: false }))
     }
 

@@ -160,7 +160,7 @@ impl Screencopy {
         };
         self.done += 1;
         self.refused = 0;
-        let picture = Picture { damage, dequeued_ns: now_ns };
+        let picture = Picture { damage, dequeued_ns: now_ns, spot: None };
         Some(Event::Filled { buffer, picture, upside_down: frame.upside_down })
     }
 

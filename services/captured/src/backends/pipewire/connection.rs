@@ -1,0 +1,326 @@
+//! One connection to PipeWire with one stream: what libpipewire says is put in a list, and read when it has said all.
+//!
+//! The link between node and stream is made here too, and is ours: a session manager would take its links with it when it
+//! dies, and choose another node when this one does.
+//!
+//! **Invariant:** no thread but the session's own runs here. libpipewire starts one for its data loop; it is stopped at
+//! once and its loop run by [`Connection::iterate`], so that a picture is dequeued on the thread that sends it on.
+//!
+//! The configuration of the machine is not read: it would load modules (real-time scheduling over D-Bus) that the
+//! sandbox refuses anyway. Needed are `module-protocol-native` and `module-client-node`.
+#![allow(
+    unsafe_code,
+    reason = "libpipewire is C, and its Rust layer has no data loop, no modules and no raw buffers"
+)]
+
+use super::{
+    format::Pod,
+    memory::BufferRef,
+    said::{self, Heard, Said},
+};
+use crate::backends::SourceError;
+use pipewire::{
+    context::ContextRc,
+    core::{self, CoreRc},
+    link::{Link, LinkListener},
+    loop_::{Loop, LoopRc, Timeout},
+    node::{Node, NodeListener},
+    permissions::PermissionFlags,
+    properties::{PropertiesBox, properties},
+    registry::{self, GlobalObject, RegistryRc},
+    spa::{
+        node::command::{NodeCommand, NodeCommandId},
+        param::ParamType,
+        pod,
+        utils::Direction,
+    },
+    stream::{StreamFlags, StreamListener, StreamRc},
+    sys,
+    types::ObjectType,
+};
+use rustix::event::epoll;
+use std::{
+    cell::Cell,
+    ffi::CStr,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    ptr::{self, NonNull},
+    rc::Rc,
+};
+
+/// Modules without which there is no connection and no stream.
+const MODULES: [&CStr; 3] =
+    [c"libpipewire-module-protocol-native", c"libpipewire-module-client-node", c"libpipewire-module-adapter"];
+
+/// Everything of one connection. Fields are dropped from the first to the last: libpipewire wants listeners gone before
+/// what they listen to.
+pub(super) struct Connection {
+    link_listener: Option<LinkListener>,
+    link: Option<Link>,
+    stream_listener: Option<StreamListener<()>>,
+    _node_listener: Option<NodeListener>,
+    _registry_listener: registry::Listener,
+    _core_listener: core::Listener,
+    stream: StreamRc,
+    /// The node; also whether it is known and nobody reads it.
+    node: Option<Node>,
+    idle: Rc<Cell<bool>>,
+    /// What there is to know before linking is known.
+    ready: bool,
+    /// The node was asked to let its buffers go.
+    suspends: bool,
+    registry: RegistryRc,
+    core: CoreRc,
+    context: ContextRc,
+    main: LoopRc,
+    heard: Heard,
+    readable: OwnedFd,
+    target: u32,
+}
+
+impl Connection {
+    /// Connects over `socket` to a stream from the node `target` with these parameters.
+    ///
+    /// # Errors
+    /// libpipewire is incomplete on this machine, or the kernel refuses.
+    pub fn open(socket: OwnedFd, target: u32, params: &[Pod]) -> Result<Self, SourceError> {
+        pipewire::init();
+        let failed = |what| move |_| SourceError::PipeWire { what };
+        let main = LoopRc::new(None).map_err(failed("making a loop"))?;
+        let context = context(&main)?;
+        let core = context.connect_fd_rc(socket, None).map_err(failed("greeting the daemon"))?;
+        let heard = said::list();
+        let registry = core.get_registry_rc().map_err(failed("asking for the objects"))?;
+        let stream =
+            StreamRc::new(core.clone(), "lumen", stream_properties()).map_err(failed("making a stream"))?;
+        let core_listener = said::listen_core(&core, &heard);
+        let registry_listener = said::listen_registry(&registry, target, &heard);
+        core.sync(0).map_err(failed("asking for the objects"))?;
+        let readable = readable(&main, data_loop(&context))?;
+        let mut this = Self {
+            link_listener: None,
+            link: None,
+            stream_listener: None,
+            _node_listener: None,
+            _registry_listener: registry_listener,
+            _core_listener: core_listener,
+            stream,
+            node: None,
+            idle: Rc::default(),
+            ready: false,
+            suspends: false,
+            registry,
+            core,
+            context,
+            main,
+            heard,
+            readable,
+            target,
+        };
+        this.connect(params)?;
+        Ok(this)
+    }
+
+    fn connect(&mut self, params: &[Pod]) -> Result<(), SourceError> {
+        self.stream_listener = Some(said::listen_stream(&self.stream, &self.heard)?);
+        // Buffers are not mapped, because they are only handed on; nothing is converted, because that would copy.
+        let flags = StreamFlags::DONT_RECONNECT | StreamFlags::NO_CONVERT | StreamFlags::RT_PROCESS;
+        let connected = self.stream.connect(Direction::Input, Some(self.target), flags, &mut pods(params));
+        connected.map_err(|_| SourceError::PipeWire { what: "connecting the stream" })
+    }
+
+    /// The daemon has told what was asked of it: the stream can be linked.
+    ///
+    /// # Errors
+    /// As [`Self::link`].
+    pub fn prepared(&mut self) -> Result<(), SourceError> {
+        self.ready |= self.node.is_some();
+        self.link()
+    }
+
+    /// Links the node to the stream, as soon as the daemon knows both and the node has no buffers left of before.
+    ///
+    /// # Errors
+    /// libpipewire refuses; what the daemon refuses is said later.
+    pub fn link(&mut self) -> Result<(), SourceError> {
+        let ours = self.stream.node_id();
+        if !self.ready || self.link.is_some() || ours == pipewire::constants::ID_ANY {
+            return Ok(());
+        }
+        if let Some(node) = self.node.as_ref().filter(|_| self.idle.get()) {
+            // A producer keeps its buffers from one reader to the next and never sees those again that a reader held when
+            // it was killed: after a few it has none. Suspended, it makes new ones. It is waited for, since 0.3.65 hands
+            // out buffers without memory where a link comes while that goes on.
+            if !std::mem::replace(&mut self.suspends, true) {
+                node.send_command(&NodeCommand::new(NodeCommandId::SUSPEND));
+            }
+            return Ok(());
+        }
+        let properties = properties! {
+            "link.output.node" => self.target.to_string(),
+            "link.input.node" => ours.to_string(),
+        };
+        let link = self.core.create_object::<Link>("link-factory", &properties);
+        let link = link.map_err(|_| SourceError::PipeWire { what: "linking the stream" })?;
+        self.link_listener = Some(said::listen_link(&link, &self.heard));
+        self.link = Some(link);
+        Ok(())
+    }
+
+    /// Gives the stream up and connects another one with these parameters.
+    ///
+    /// # Errors
+    /// libpipewire refuses.
+    pub fn reconnect(&mut self, params: &[Pod]) -> Result<(), SourceError> {
+        let failed = |what| move |_| SourceError::PipeWire { what };
+        (self.link_listener, self.link, self.stream_listener) = (None, None, None);
+        // Linked again only when the daemon has seen the end of the stream before, and so knows whether the node idles.
+        (self.suspends, self.ready) = (false, false);
+        self.stream = StreamRc::new(self.core.clone(), "lumen", stream_properties())
+            .map_err(failed("making another stream"))?;
+        self.heard.borrow_mut().retain(|said| {
+            !matches!(
+                said,
+                Said::State(_) | Said::Format(_) | Said::Added(_) | Said::Removed(_) | Said::LinkBroke(_)
+            )
+        });
+        self.core.sync(0).map_err(failed("making another stream"))?;
+        self.connect(params)
+    }
+
+    /// Asks the node which formats it has; they are said before the next [`Said::Listed`].
+    pub fn ask_node(&mut self) {
+        let object = GlobalObject::<PropertiesBox> {
+            id: self.target,
+            permissions: PermissionFlags::empty(),
+            type_: ObjectType::Node,
+            version: sys::PW_VERSION_NODE,
+            props: None,
+        };
+        // It is gone again: the daemon says so.
+        let Ok(node) = self.registry.bind::<Node, _>(&object) else { return };
+        self._node_listener = Some(said::listen_node(&node, &self.idle, &self.heard));
+        node.enum_params(0, Some(ParamType::EnumFormat), 0, u32::MAX);
+        self.node = Some(node);
+        // Answered after the formats; a failure is that of the whole connection, which is said by itself.
+        let _ = self.core.sync(0);
+    }
+
+    /// Runs what is ready in both loops, without waiting.
+    pub fn iterate(&self) {
+        self.main.iterate(Timeout::None);
+        if let Some(data) = data_loop(&self.context) {
+            data.iterate(Timeout::None);
+        }
+    }
+
+    /// The next thing that was said.
+    pub fn next(&self) -> Option<Said> {
+        self.heard.borrow_mut().pop_front()
+    }
+
+    /// Asks for other parameters.
+    pub fn ask(&self, params: &[Pod]) -> Result<(), SourceError> {
+        let asked = self.stream.update_params(&mut pods(params));
+        asked.map_err(|_| SourceError::PipeWire { what: "asking for another format" })
+    }
+
+    /// Takes the oldest picture that came.
+    pub fn dequeue(&self) -> Option<BufferRef> {
+        // SAFETY: the stream lives as long as `self`; the pointer is null or one that the stream made, and is given back
+        // by `queue` or forgotten when the stream says that the buffer is removed.
+        NonNull::new(unsafe { self.stream.dequeue_raw_buffer() }).map(BufferRef::new)
+    }
+
+    /// Gives a buffer back to be filled again.
+    pub fn queue(&self, buffer: BufferRef) {
+        // SAFETY: `buffer` came from `dequeue` of this stream and the caller drops those that were removed.
+        unsafe { self.stream.queue_raw_buffer(buffer.as_ptr()) };
+    }
+
+    /// Lets the producer draw or rest.
+    pub fn activate(&self, active: bool) -> Result<(), SourceError> {
+        self.stream.set_active(active).map_err(|_| SourceError::PipeWire { what: "pausing the stream" })
+    }
+
+    /// Makes [`Self::descriptor`] readable with `other` too.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn watch(&self, other: BorrowedFd<'_>) -> Result<(), SourceError> {
+        let added = epoll::add(&self.readable, other, epoll::EventData::new_u64(0), epoll::EventFlags::IN);
+        added.map_err(|errno| SourceError::System { what: "watching PipeWire", errno })
+    }
+
+    /// Readable when [`Self::iterate`] has something to do.
+    pub fn descriptor(&self) -> BorrowedFd<'_> {
+        self.readable.as_fd()
+    }
+}
+
+fn stream_properties() -> PropertiesBox {
+    properties! {
+        "media.type" => "Video",
+        "media.category" => "Capture",
+        "media.role" => "Screen",
+        "node.name" => "lumen-captured",
+        // A node that is gone must not be replaced by another one: that would show somebody else's screen.
+        "node.dont-reconnect" => "true",
+    }
+}
+
+fn context(main: &LoopRc) -> Result<ContextRc, SourceError> {
+    let properties = properties! {
+        "config.name" => "null",
+        "application.name" => "lumen",
+        // Since 1.2 this alone keeps the data loop in the main one.
+        "context.num-data-loops" => "0",
+        // Locking would be refused, and no real-time thread reads it.
+        "mem.allow-mlock" => "false",
+        // Warnings are about parts that are left out on purpose; what fails is told by us.
+        "log.level" => "1",
+    };
+    let failed = |_| SourceError::PipeWire { what: "making a context" };
+    let context = ContextRc::new(main, Some(properties)).map_err(failed)?;
+    for module in MODULES {
+        // SAFETY: the context lives, the name is a C string, and no arguments or properties are given.
+        let loaded = unsafe {
+            sys::pw_context_load_module(context.as_raw_ptr(), module.as_ptr(), ptr::null(), ptr::null_mut())
+        };
+        if loaded.is_null() {
+            return Err(SourceError::PipeWireModule { name: module.to_str().unwrap_or_default() });
+        }
+    }
+    if let Some(data) = NonNull::new(raw_data_loop(&context)) {
+        // SAFETY: the context lives and with it its data loop; stopping one that never started is a no-op.
+        unsafe { sys::pw_data_loop_stop(data.as_ptr()) };
+    }
+    Ok(context)
+}
+
+fn raw_data_loop(context: &ContextRc) -> *mut sys::pw_data_loop {
+    // SAFETY: the context lives; since 1.2 the answer may be null.
+    unsafe { sys::pw_context_get_data_loop(context.as_raw_ptr()) }
+}
+
+fn data_loop(context: &ContextRc) -> Option<&Loop> {
+    let data = NonNull::new(raw_data_loop(context))?;
+    // SAFETY: the data loop lives as long as its context, which is borrowed; `Loop` is a transparent wrapper.
+    unsafe {
+        let inner = sys::pw_data_loop_get_loop(data.as_ptr());
+        inner.cast::<Loop>().as_ref()
+    }
+}
+
+/// A descriptor that is readable when one of the loops is.
+fn readable(main: &LoopRc, data: Option<&Loop>) -> Result<OwnedFd, SourceError> {
+    let system = |errno| SourceError::System { what: "watching PipeWire", errno };
+    let both = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(system)?;
+    for fd in [Some(main.fd()), data.map(Loop::fd)].into_iter().flatten() {
+        epoll::add(&both, fd, epoll::EventData::new_u64(0), epoll::EventFlags::IN).map_err(system)?;
+    }
+    Ok(both)
+}
+
+fn pods(params: &[Pod]) -> Vec<&pod::Pod> {
+    params.iter().filter_map(|bytes| pod::Pod::from_bytes(bytes)).collect()
+}
