@@ -157,7 +157,7 @@ fn unit(session: SessionId, app: &App, program: String, made: &Made) -> Transien
         format!("{NAME_VARIABLE}={}", app.name),
         format!("LUMEN_SESSION={session}"),
         "XDG_SESSION_TYPE=wayland".to_owned(),
-        "XDG_CURRENT_DESKTOP=sway".to_owned(),
+        format!("XDG_CURRENT_DESKTOP={}", if made.backend == "mutter" { "GNOME" } else { "sway" }),
     ];
     let mut unset = vec!["WAYLAND_SOCKET".to_owned()];
     for (variable, value) in [("WAYLAND_DISPLAY", &made.wayland), ("DISPLAY", &made.display)] {

@@ -6,11 +6,13 @@ use lumen_ipc::{Failure, FailureClass, Mode};
 use lumen_stage::config::Span;
 use serde::Deserialize;
 
+use crate::backends::mutter::layout::Topology;
+
 /// Where Outputs are made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Choice {
-    /// In the sway that the user is running, else in a headless one.
+    /// In the GNOME or sway that the user is running, else in a headless sway.
     Auto,
     /// Always in a headless sway of their own.
     SwayHeadless,
@@ -24,6 +26,8 @@ pub enum Choice {
 pub struct Config {
     /// Where Outputs are made.
     pub backend: Choice,
+    /// Where an Output in the user's GNOME lies among the user's own monitors.
+    pub topology: Topology,
     /// Program and arguments that run on a headless Output when the session names no app; empty: nothing.
     pub app: Vec<String>,
     /// Programs and arguments that a session may name.
@@ -38,6 +42,8 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             backend: Choice::Auto,
+            // Because elsewhere there is a wallpaper to see, and GNOME opens windows on its primary monitor.
+            topology: Topology::Primary,
             app: Vec::new(),
             apps: BTreeMap::new(),
             lease: Span(Duration::from_secs(10)),

@@ -6,7 +6,7 @@ use lumen_ipc::{
 };
 use lumen_stage::bus::{CallError, require_stage, session_id};
 use tokio::sync::{mpsc, oneshot};
-use zbus::{Connection, interface, message::Header};
+use zbus::{Connection, interface, message::Header, object_server::SignalEmitter};
 
 /// What the loop is asked to do.
 #[derive(Debug)]
@@ -33,6 +33,8 @@ pub enum Order {
     Captured(Option<u32>),
     /// The app of `session` may have ended.
     AppEnded(SessionId),
+    /// Something changed in the user's desktop.
+    Desk,
 }
 
 /// The interface on one connection.
@@ -88,7 +90,7 @@ impl Display1 {
         self.order(Order::Acquire { session, spec, holder, answer }, answered).await
     }
 
-    /// captured does not need the Output of `session` any more: its lease starts. Unknown sessions are fine.
+    /// captured does not need the Output of `session` any more: it goes. Unknown sessions are fine.
     async fn release(
         &self,
         #[zbus(header)] header: Header<'_>,
@@ -100,4 +102,13 @@ impl Display1 {
         let (answer, answered) = oneshot::channel();
         self.order(Order::Release { session, answer }, answered).await
     }
+
+    /// The app of `session` ended by itself; `text` says how, `advice` what to do. The Output is still there.
+    #[zbus(signal)]
+    pub async fn app_ended(
+        emitter: &SignalEmitter<'_>,
+        session: &str,
+        text: &str,
+        advice: &str,
+    ) -> Result<(), zbus::Error>;
 }

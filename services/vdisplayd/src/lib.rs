@@ -9,6 +9,7 @@ pub mod logind;
 pub mod places;
 mod private_bus;
 pub mod process;
+mod programs;
 pub mod recover;
 pub mod run;
 pub mod shown;

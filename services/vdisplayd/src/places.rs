@@ -5,7 +5,10 @@
 //!                               /SESSION.sock     its IPC socket
 //!                               /SESSION.display  the X display it offers, written by itself
 //!                               /SESSION.name     name of the output that we made in the user's sway
+//!                               /SESSION.cast     what is recorded in the user's GNOME
+//!                               /SESSION.app      name of the app that waits for the Output's monitor
 //!                               /SESSION.holder   process id of the captured that needs the Output
+//!                               /gnome.layout     how the user's monitors lay before lumen moved them
 //! ```
 //! They do not lie in a RuntimeDirectory of vdisplayd, because that is removed while the units that own these files
 //! still stop.
@@ -17,7 +20,7 @@ use std::{
 
 use lumen_ipc::SessionId;
 
-const KINDS: [&str; 7] = ["conf", "sock", "display", "display.new", "name", "holder", "new"];
+const KINDS: [&str; 9] = ["conf", "sock", "display", "display.new", "name", "cast", "app", "holder", "new"];
 
 /// Directories and identity of this process.
 #[derive(Debug, Clone)]
@@ -61,6 +64,12 @@ impl Places {
         self.folder().join(format!("{session}.{kind}"))
     }
 
+    /// Writes `text` to the file `name` that belongs to no session.
+    pub fn write_shared(&self, name: &str, text: &str) -> io::Result<()> {
+        fs::create_dir_all(self.folder())?;
+        fs::write(self.shared_file(name), text)
+    }
+
     /// Writes `text` to the file of `session` that ends in `.kind`, whole or not at all.
     pub fn write(&self, session: SessionId, kind: &str, text: &str) -> io::Result<PathBuf> {
         fs::create_dir_all(self.folder())?;
@@ -71,11 +80,21 @@ impl Places {
         Ok(path)
     }
 
+    /// The file `name` that belongs to no session.
+    pub fn shared_file(&self, name: &str) -> PathBuf {
+        self.folder().join(name)
+    }
+
     /// Removes all files of `session`, and the folder if it was the last.
     pub fn forget(&self, session: SessionId) {
         for kind in KINDS {
             let _ = fs::remove_file(self.file(session, kind));
         }
+        self.forget_folder();
+    }
+
+    /// Removes the folder unless something is in it.
+    pub fn forget_folder(&self) {
         let _ = fs::remove_dir(self.folder());
     }
 

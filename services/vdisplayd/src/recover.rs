@@ -26,15 +26,20 @@ pub async fn outputs(run: &mut Run) {
         run.stay_awake().await;
         run.watch_app(session);
         run.describe_app(session, false).await;
+        run.expect_app_again(session).await;
     }
+    let orphans = run.places.sessions().into_iter().filter(|session| !run.backend.has(*session));
+    orphans.for_each(|session| run.places.forget(session));
 }
 
-/// Runs `--sweep SESSION [SOCKET KEEP…]`, which Output units do when they stop; `None` if `words` say something else.
+/// Runs `--sweep SESSION [gnome | SOCKET KEEP…]`, which Output units do when they stop; `None` if `words` say something else.
 pub fn sweep(words: impl Iterator<Item = String>) -> Option<ExitCode> {
     let mut words = words.peekable();
     words.next_if(|word| word == "--sweep")?;
     let Some(sweep) = Sweep::parse(words) else {
-        eprintln!("usage: lumen-vdisplayd --sweep SESSION [SOCKET KEPT-OUTPUT...]; units of lumen call it");
+        eprintln!(
+            "usage: lumen-vdisplayd --sweep SESSION [gnome | SOCKET KEPT-OUTPUT...]; units of lumen call it"
+        );
         return Some(ExitCode::from(2));
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();

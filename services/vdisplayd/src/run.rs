@@ -1,14 +1,15 @@
 //! The one event loop: orders of captured, leases that run out, apps that end.
 
-use std::{future::Future, pin::pin, sync::Arc};
+use std::{collections::BTreeMap, future::Future, pin::pin, sync::Arc};
 
 use lumen_ipc::{
     Failure, Mode, SessionId,
     bus::{OutputSpec, Source},
 };
 use lumen_stage::{
-    Boot, Exit, boot,
+    Boot, Bus, Exit, boot,
     clock::now_ns,
+    inherited::Stored,
     pulse::{Pulse, Pulses, SILENCE},
     status::Stage1,
 };
@@ -19,11 +20,15 @@ use tokio::{
 
 use crate::{
     app::Apps,
-    backends::{AnyBackend, Backend, Made, pattern::Pattern, sway::Sway},
-    config::{App, Choice, Config},
+    backends::{
+        Acquired, AnyBackend, Backend, Made, Pictures, auto::Auto, mutter::Mutter, pattern::Pattern,
+        sway::Sway,
+    },
+    config::{Choice, Config},
     display::{Display1, Order},
     logind::Inhibitor,
     places::Places,
+    programs::Waiting,
     recover,
     shown::{Shown, ShownOutput},
     stage::Displays,
@@ -35,7 +40,6 @@ use crate::{
 const ORDERS: usize = 64;
 
 /// Everything the loop works on.
-#[derive(Debug)]
 pub struct Run {
     pub(crate) config: Config,
     pub(crate) places: Places,
@@ -44,17 +48,22 @@ pub struct Run {
     pub(crate) displays: Displays,
     pub(crate) shown: Shown,
     pub(crate) orders: mpsc::Sender<Order>,
+    /// Apps that wait for their Output's monitor.
+    pub(crate) waiting: BTreeMap<SessionId, Waiting>,
+    /// `None` until the stage has its name.
+    pub(crate) bus: Option<Bus>,
     pulses: Pulses,
     pulse: Option<Pulse>,
     awake: Option<Inhibitor>,
 }
 
 /// The whole of vdisplayd after boot.
-pub async fn run(boot: Boot<Config>) -> Result<(), Exit> {
+pub async fn run(mut boot: Boot<Config>) -> Result<(), Exit> {
     boot.config.check().map_err(Exit::Config)?;
     let places = Places::find().map_err(|error| Exit::Environment(error.to_string()))?;
     let (orders, inbox) = mpsc::channel(ORDERS);
-    let mut run = Run::new(boot.config.clone(), places, orders.clone(), boot.pulses.clone());
+    let stored = std::mem::take(&mut boot.stored);
+    let mut run = Run::new(boot.config.clone(), places, orders.clone(), boot.pulses.clone(), stored);
     recover::outputs(&mut run).await;
     let shown = run.shown.clone();
     let status = Stage1::new(boot.stage, boot.generation, move |report| shown.fill(report));
@@ -63,6 +72,7 @@ pub async fn run(boot: Boot<Config>) -> Result<(), Exit> {
     let bus = boot
         .bus(move |builder| builder.serve_at(path, display.clone()).serve_at(path, status.clone()))
         .await?;
+    run.bus = Some(bus.clone());
     let watch = watch::captured(bus.clone(), orders);
     let work = async {
         tokio::select! {
@@ -76,16 +86,26 @@ pub async fn run(boot: Boot<Config>) -> Result<(), Exit> {
 }
 
 impl Run {
-    fn new(config: Config, places: Places, orders: mpsc::Sender<Order>, pulses: Pulses) -> Self {
+    fn new(
+        config: Config,
+        places: Places,
+        orders: mpsc::Sender<Order>,
+        pulses: Pulses,
+        stored: Vec<Stored>,
+    ) -> Self {
         let manager = Arc::new(UserManager::new(places.runtime.clone()));
         let shown = Shown::default();
-        let sway = |use_desktop| AnyBackend::Sway(Sway::new(places.clone(), manager.clone(), use_desktop));
+        let sway = |use_desktop| Sway::new(places.clone(), manager.clone(), use_desktop);
         let (backend, idle) = match config.backend {
             Choice::Auto => {
-                (sway(true), ("sway", "no Output now; the desktop is chosen when a client comes"))
+                let mutter =
+                    Mutter::new(places.clone(), manager.clone(), config.topology, orders.clone(), stored);
+                let auto = AnyBackend::Auto(Box::new(Auto::new(mutter, sway(true))));
+                (auto, ("auto", "no Output now; the desktop is chosen when a client comes"))
             }
             Choice::SwayHeadless => {
-                (sway(false), ("sway-headless", "no Output now; vdisplayd.toml chose the backend"))
+                let sway = AnyBackend::Sway(sway(false));
+                (sway, ("sway-headless", "no Output now; vdisplayd.toml chose the backend"))
             }
             Choice::Pattern => {
                 (AnyBackend::Pattern(Pattern), ("pattern", "no Output now; vdisplayd.toml chose the backend"))
@@ -100,6 +120,8 @@ impl Run {
             places,
             shown,
             orders,
+            waiting: BTreeMap::new(),
+            bus: None,
             pulses,
             pulse: None,
             awake: None,
@@ -157,8 +179,7 @@ impl Run {
             Order::Acquire { session, spec, holder, answer } => {
                 let source = self.acquire(session, &spec, holder).await;
                 if let Err(failure) = &source {
-                    tracing::warn!(SESSION = %session, "no Output: {failure}");
-                    self.shown.lock().failure = Some(failure.to_string());
+                    self.show_failure(session, failure);
                 }
                 // A caller that died meanwhile needs no answer; its name is gone from the bus as well.
                 let _ = answer.send(source);
@@ -171,6 +192,21 @@ impl Run {
             }
             Order::Captured(pid) => self.displays.handle_captured(pid, now_ns()),
             Order::AppEnded(session) => self.describe_app(session, true).await,
+            Order::Desk => {
+                for session in beating(self.pulse.as_ref(), self.backend.look()).await {
+                    self.start_waiting(session).await;
+                }
+            }
+        }
+    }
+
+    /// Told once, because captured asks again and again while a desktop is locked.
+    fn show_failure(&self, session: SessionId, failure: &Failure) {
+        let text = Some(failure.to_string());
+        let mut shown = self.shown.lock();
+        if shown.failure != text {
+            tracing::warn!(SESSION = %session, "no Output: {failure}");
+            shown.failure = text;
         }
     }
 
@@ -187,6 +223,9 @@ impl Run {
             Some(app) => Some(self.apps.find(app).await?),
             None => None,
         };
+        for ready in beating(self.pulse.as_ref(), self.backend.await_others(session)).await {
+            self.start_waiting(ready).await;
+        }
         let acquired = match beating(self.pulse.as_ref(), self.backend.acquire(session, mode)).await {
             Ok(acquired) => acquired,
             Err(failure) => {
@@ -196,72 +235,29 @@ impl Run {
                 return Err(failure);
             }
         };
-        self.displays.handle_acquired(session, holder);
-        if let Err(error) = self.places.write(session, "holder", &holder.to_string()) {
-            tracing::warn!(SESSION = %session, "a restart of vdisplayd will cost this Output: {error}");
-        }
-        self.show(session, acquired.made.clone());
-        self.stay_awake().await;
+        self.hold(session, holder, &acquired.made).await;
         let headless = acquired.made.backend == "sway-headless";
         if let (Some(app), Some(program)) = (self.config.app(spec.app.as_deref(), headless)?, program) {
-            self.start_app(session, &app, program, &acquired.made, acquired.fresh).await;
+            let waiting = Waiting { app, program, made: acquired.made.clone(), fresh: acquired.fresh };
+            self.expect_app(session, waiting, acquired.ready).await;
         }
         if acquired.fresh {
             tracing::info!(SESSION = %session, "{mode} on {}: {}", acquired.made.backend, acquired.made.why);
         }
-        Ok(Source {
-            kind: if acquired.fd.is_some() { "wayland" } else { "pattern" }.to_owned(),
-            fd: acquired.fd.map(Into::into),
-            node: None,
-            serial: None,
-            output: acquired.made.output,
-            width: mode.width,
-            height: mode.height,
-            refresh_mhz: mode.refresh_mhz,
-        })
+        Ok(source(acquired))
     }
 
-    /// Whether there is anything that an app could run on.
-    fn has_desktops(&self) -> bool {
-        !matches!(self.backend, AnyBackend::Pattern(_))
-    }
-
-    async fn start_app(&self, session: SessionId, app: &App, program: String, made: &Made, fresh: bool) {
-        match self.apps.ensure(session, app, program, made, fresh).await {
-            Ok(true) => self.watch_app(session),
-            Ok(false) => {}
-            Err(error) => {
-                tracing::warn!(SESSION = %session, "the app {:?} does not start: {error}", app.name);
-                self.set_app(session, format!("does not start: {error}"));
-                return;
-            }
+    /// From now on `holder` needs the Output of `session`.
+    async fn hold(&mut self, session: SessionId, holder: u32, made: &Made) {
+        self.displays.handle_acquired(session, holder);
+        // Only what lives in a unit outlives us.
+        if made.unit.is_some()
+            && let Err(error) = self.places.write(session, "holder", &holder.to_string())
+        {
+            tracing::warn!(SESSION = %session, "a restart of vdisplayd will cost this Output: {error}");
         }
-        self.describe_app(session, false).await;
-    }
-
-    /// Has [`Order::AppEnded`] sent when the app's main process ends.
-    pub(crate) fn watch_app(&self, session: SessionId) {
-        let (apps, orders) = (self.apps.clone(), self.orders.clone());
-        tokio::spawn(async move {
-            apps.wait_for_end(session).await;
-            // Nobody listens when vdisplayd stops.
-            let _ = orders.send(Order::AppEnded(session)).await;
-        });
-    }
-
-    /// Tells Status what the app is doing, and the journal if it `ended`.
-    pub(crate) async fn describe_app(&self, session: SessionId, ended: bool) {
-        let Some(doing) = self.apps.describe(session).await else { return };
-        if ended && doing.pid.is_none() {
-            tracing::warn!(SESSION = %session, "the app {}", doing.text);
-        }
-        self.set_app(session, doing.text);
-    }
-
-    fn set_app(&self, session: SessionId, text: String) {
-        if let Some(output) = self.shown.lock().outputs.get_mut(&session) {
-            output.app = Some(text);
-        }
+        self.show(session, made.clone());
+        self.stay_awake().await;
     }
 
     pub(crate) fn show(&self, session: SessionId, made: Made) {
@@ -287,6 +283,7 @@ impl Run {
 
     async fn take_away(&mut self, session: SessionId) {
         self.displays.handle_gone(session);
+        self.waiting.remove(&session);
         let has_apps = self.has_desktops();
         let work = async {
             // The Output goes even if its app does not: it takes the app's windows along.
@@ -297,6 +294,26 @@ impl Run {
             tracing::warn!(SESSION = %session, "the Output may be left over: {failure}");
         }
         self.shown.lock().outputs.remove(&session);
+    }
+}
+
+/// What captured is told.
+fn source(acquired: Acquired) -> Source {
+    let Acquired { made, pictures, .. } = acquired;
+    let (kind, fd, node) = match pictures {
+        Pictures::Wayland(fd) => ("wayland", Some(fd.into()), None),
+        Pictures::PipeWire { fd, node } => ("pipewire", Some(fd.into()), Some(node)),
+        Pictures::Pattern => ("pattern", None, None),
+    };
+    Source {
+        kind: kind.to_owned(),
+        fd,
+        node,
+        serial: None,
+        output: made.output,
+        width: made.mode.width,
+        height: made.mode.height,
+        refresh_mhz: made.mode.refresh_mhz,
     }
 }
 

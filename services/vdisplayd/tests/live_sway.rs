@@ -25,7 +25,7 @@ use lumen_ipc::{FailureClass, Mode, SessionId};
 use lumen_vdisplayd::{
     app::Apps,
     backends::{
-        Backend, Made,
+        Backend, Made, Pictures,
         sway::{Sway, ipc::Ipc},
     },
     config::App,
@@ -117,7 +117,14 @@ fn session(n: u8) -> SessionId {
 
 async fn acquire(sway: &mut Sway, session: SessionId, mode: Mode) -> (Made, OwnedFd) {
     let acquired = sway.acquire(session, mode).await.unwrap();
-    (acquired.made, acquired.fd.expect("sway has a Wayland socket"))
+    (acquired.made, wayland(acquired.pictures))
+}
+
+fn wayland(pictures: Pictures) -> OwnedFd {
+    match pictures {
+        Pictures::Wayland(fd) => fd,
+        other => panic!("sway has a Wayland socket, not {other:?}"),
+    }
 }
 
 /// Asks the compositor at the other end of `fd` for its globals: the answer names wl_output once per output.

@@ -3,12 +3,14 @@
 //! A backend owns what it made until `release`, finds it again with `adopt` after a restart of vdisplayd, and never
 //! gives up an Output by itself.
 
+pub mod auto;
+pub mod mutter;
 pub mod pattern;
 pub mod sway;
 
 use std::{collections::BTreeMap, os::fd::OwnedFd};
 
-use lumen_ipc::{Failure, Mode, SessionId};
+use lumen_ipc::{Failure, FailureClass, Mode, SessionId};
 
 /// An Output that exists.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,7 +25,7 @@ pub struct Made {
     pub display: Option<String>,
     /// The unit that it lives in.
     pub unit: Option<String>,
-    /// Which backend, in one word: `sway` (the user's own), `sway-headless`, `pattern`.
+    /// Which backend, in one word: `mutter` or `sway` (the user's own), `sway-headless`, `pattern`.
     pub backend: &'static str,
     /// Why this backend, for people.
     pub why: String,
@@ -34,10 +36,28 @@ pub struct Made {
 pub struct Acquired {
     /// The Output.
     pub made: Made,
-    /// A fresh connection to its compositor, if it has one; owned by the receiver.
-    pub fd: Option<OwnedFd>,
+    /// Where its pictures come from.
+    pub pictures: Pictures,
     /// Whether it was made just now, so that nothing runs on it yet.
     pub fresh: bool,
+    /// Whether an app can be started; else [`AnyBackend::look`] names the session when it can.
+    pub ready: bool,
+}
+
+/// Where the pictures of an Output come from; descriptors are owned by the receiver.
+#[derive(Debug)]
+pub enum Pictures {
+    /// A fresh connection to its compositor.
+    Wayland(OwnedFd),
+    /// A fresh connection to PipeWire.
+    PipeWire {
+        /// The connection.
+        fd: OwnedFd,
+        /// Id of the stream's node.
+        node: u32,
+    },
+    /// captured draws them itself.
+    Pattern,
 }
 
 /// A backend.
@@ -57,18 +77,66 @@ pub trait Backend {
     async fn adopt(&mut self) -> Result<BTreeMap<SessionId, Made>, Failure>;
 }
 
+/// Why a session whose Output is in the user's own desktop has no picture now.
+pub fn locked() -> Failure {
+    Failure::new(
+        FailureClass::Locked,
+        "the desktop is locked",
+        "unlock it at the machine; the session goes on then",
+    )
+}
+
 /// The backend that the configuration names.
 #[derive(Debug)]
 pub enum AnyBackend {
-    /// sway.
+    /// What the user is running, else a sway of our own.
+    Auto(Box<auto::Auto>),
+    /// A sway of our own.
     Sway(sway::Sway),
     /// The test picture.
     Pattern(pattern::Pattern),
 }
 
+impl AnyBackend {
+    /// Waits for what has to be settled before `session` gets an Output; the sessions whose app can be started since.
+    pub async fn await_others(&mut self, session: SessionId) -> Vec<SessionId> {
+        match self {
+            Self::Auto(auto) => auto.await_others(session).await,
+            Self::Sway(_) | Self::Pattern(_) => Vec::new(),
+        }
+    }
+
+    /// Whether an app can be started on the Output of `session`.
+    pub fn is_ready(&self, session: SessionId) -> bool {
+        match self {
+            Self::Auto(auto) => auto.is_ready(session),
+            Self::Sway(sway) => sway.has(session),
+            Self::Pattern(_) => false,
+        }
+    }
+
+    /// Takes away what would cover the app of `session`. True if that goes on for a while, and then the session's file
+    /// `app` is removed.
+    pub fn make_way(&self, session: SessionId) -> bool {
+        match self {
+            Self::Auto(auto) => auto.make_way(session),
+            Self::Sway(_) | Self::Pattern(_) => false,
+        }
+    }
+
+    /// Looks at the user's desktop after a change; the sessions whose app can be started since now.
+    pub async fn look(&mut self) -> Vec<SessionId> {
+        match self {
+            Self::Auto(auto) => auto.look().await,
+            Self::Sway(_) | Self::Pattern(_) => Vec::new(),
+        }
+    }
+}
+
 impl Backend for AnyBackend {
     async fn acquire(&mut self, session: SessionId, mode: Mode) -> Result<Acquired, Failure> {
         match self {
+            Self::Auto(auto) => auto.acquire(session, mode).await,
             Self::Sway(sway) => sway.acquire(session, mode).await,
             Self::Pattern(pattern) => pattern.acquire(session, mode).await,
         }
@@ -76,6 +144,7 @@ impl Backend for AnyBackend {
 
     fn has(&self, session: SessionId) -> bool {
         match self {
+            Self::Auto(auto) => auto.has(session),
             Self::Sway(sway) => sway.has(session),
             Self::Pattern(pattern) => pattern.has(session),
         }
@@ -83,6 +152,7 @@ impl Backend for AnyBackend {
 
     async fn release(&mut self, session: SessionId) -> Result<(), Failure> {
         match self {
+            Self::Auto(auto) => auto.release(session).await,
             Self::Sway(sway) => sway.release(session).await,
             Self::Pattern(pattern) => pattern.release(session).await,
         }
@@ -90,6 +160,7 @@ impl Backend for AnyBackend {
 
     async fn adopt(&mut self) -> Result<BTreeMap<SessionId, Made>, Failure> {
         match self {
+            Self::Auto(auto) => auto.adopt().await,
             Self::Sway(sway) => sway.adopt().await,
             Self::Pattern(pattern) => pattern.adopt().await,
         }

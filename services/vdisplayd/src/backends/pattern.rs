@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use lumen_ipc::{Failure, Mode, SessionId};
 
-use super::{Acquired, Backend, Made};
+use super::{Acquired, Backend, Made, Pictures};
 
 /// The backend `pattern`.
 #[derive(Debug, Default)]
@@ -21,7 +21,7 @@ impl Backend for Pattern {
             backend: "pattern",
             why: "vdisplayd.toml says backend = \"pattern\": a test picture, no desktop".to_owned(),
         };
-        Ok(Acquired { made, fd: None, fresh: false })
+        Ok(Acquired { made, pictures: Pictures::Pattern, fresh: false, ready: false })
     }
 
     fn has(&self, _: SessionId) -> bool {

@@ -90,16 +90,22 @@ async fn usable(socket: &Path, uid: u32) -> Result<Desktop, String> {
     if process::cgroup(pid).is_some_and(|cgroup| cgroup.contains("/lumen-output-")) {
         return Err("is one of lumen's own".to_owned());
     }
-    if let Some(locker) = locker_inside(socket, pid) {
-        return Err(format!("is locked: {locker} runs in it"));
-    }
-    if logind::is_locked(pid).await {
-        return Err("is locked".to_owned());
+    if let Some(lock) = lock(socket, &ipc).await {
+        return Err(format!("is locked{lock}"));
     }
     if !output::can_remove(&mut ipc).await.map_err(|error| error.to_string())? {
         return Err("cannot take outputs away again; sway 1.8 and later can".to_owned());
     }
     Ok(Desktop { socket: socket.to_owned(), ipc, pid })
+}
+
+/// Whether the sway at `socket`, at the other end of `ipc`, is seen to be locked, and by what (may be empty).
+pub async fn lock(socket: &Path, ipc: &Ipc) -> Option<String> {
+    let (pid, _) = ipc.peer()?;
+    if let Some(locker) = locker_inside(socket, pid) {
+        return Some(format!(": {locker} runs in it"));
+    }
+    logind::is_locked(pid).await.then(String::new)
 }
 
 /// Name of a screen locker that runs in the sway with this socket and process id.

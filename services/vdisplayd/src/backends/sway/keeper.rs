@@ -19,6 +19,7 @@ use super::{
     output::{self, OutputError},
 };
 use crate::{
+    backends::mutter,
     places::Places,
     systemd::{SystemdError, TransientUnit, UnitState, UserManager},
     units,
@@ -45,12 +46,26 @@ pub async fn start(
     let mut after_stop = sweep_command(places, session);
     after_stop.push(socket.display().to_string());
     after_stop.extend_from_slice(before);
+    let description = format!("lumen Output {mode} (in the running sway)");
+    let variable = format!("{SOCKET_VARIABLE}={}", socket.display());
+    hold(manager, session, description, after_stop, variable).await
+}
+
+/// Starts the unit of `session` that has no process and runs `after_stop` when it is stopped; `variable` tells its
+/// finder what it is.
+pub async fn hold(
+    manager: &UserManager,
+    session: SessionId,
+    description: String,
+    after_stop: Vec<String>,
+    variable: String,
+) -> Result<(), SystemdError> {
     let unit = TransientUnit {
         name: units::output(session),
-        description: format!("lumen Output {mode} (in the running sway)"),
+        description,
         start: Vec::new(),
         after_stop,
-        environment: vec![format!("{SOCKET_VARIABLE}={}", socket.display())],
+        environment: vec![variable],
         unset: Vec::new(),
         stops_with: vec![units::TARGET.to_owned()],
         after: Vec::new(),
@@ -66,11 +81,13 @@ pub async fn start(
     Ok(())
 }
 
-/// What `--sweep SESSION [SOCKET KEEP…]` asks for.
+/// What `--sweep SESSION [gnome | SOCKET KEEP…]` asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sweep {
     /// Whose Output.
     pub session: SessionId,
+    /// Whether it was in the user's GNOME.
+    pub in_gnome: bool,
     /// The user's sway, if the output was made in it.
     pub socket: Option<PathBuf>,
     /// Outputs that were there before.
@@ -81,7 +98,10 @@ impl Sweep {
     /// Reads the words after `--sweep`; `None` if the first is no session.
     pub fn parse(mut words: impl Iterator<Item = String>) -> Option<Self> {
         let session = words.next()?.parse().ok()?;
-        Some(Self { session, socket: words.next().map(PathBuf::from), keep: words.collect() })
+        let place = words.next();
+        let in_gnome = place.as_deref() == Some(mutter::keeper::GNOME);
+        let socket = place.filter(|_| !in_gnome).map(PathBuf::from);
+        Some(Self { session, in_gnome, socket, keep: words.collect() })
     }
 
     /// Takes the output away and forgets the session's files. A sway that is gone took its outputs with it.
@@ -92,6 +112,10 @@ impl Sweep {
             None => Ok(()),
         };
         places.forget(self.session);
+        if self.in_gnome {
+            mutter::keeper::put_back(places).await;
+            places.forget_folder();
+        }
         removed
     }
 
@@ -122,6 +146,8 @@ mod tests {
         assert_eq!(sweep.session, session);
         assert_eq!(sweep.socket, Some("/run/sway.sock".into()));
         assert_eq!(sweep.keep, ["DP-1", "HEADLESS-1"]);
+        let gnome = words(&format!("{session} gnome")).unwrap();
+        assert!(gnome.in_gnome && gnome.socket.is_none(), "{gnome:?}");
         assert_eq!(words("x /run/sway.sock"), None);
         assert_eq!(words(""), None);
     }

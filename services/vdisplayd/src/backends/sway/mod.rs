@@ -29,7 +29,7 @@ use self::{
     ipc::{Ipc, IpcError},
     output::OutputError,
 };
-use super::{Acquired, Backend, Made};
+use super::{Acquired, Backend, Made, Pictures, mutter};
 use crate::{
     places::Places,
     systemd::{SystemdError, UnitState, UserManager},
@@ -44,7 +44,7 @@ const GONE_LIMIT: Duration = Duration::from_secs(3);
 struct Placed {
     made: Made,
     socket: PathBuf,
-    _company: Option<Company>,
+    company: Option<Company>,
 }
 
 /// All Outputs that live in a sway.
@@ -63,9 +63,12 @@ impl Sway {
     }
 
     /// The Output that `session` has, at `mode`; `None` if its sway is gone.
-    async fn again(&mut self, session: SessionId, mode: Mode) -> Result<Option<(Made, OwnedFd)>, Failure> {
+    pub async fn again(&mut self, session: SessionId, mode: Mode) -> Result<Option<Acquired>, Failure> {
         let Some(placed) = self.outputs.get_mut(&session) else { return Ok(None) };
         let Ok(mut ipc) = Ipc::connect(&placed.socket).await else { return Ok(None) };
+        if placed.company.is_some() && desktop::lock(&placed.socket, &ipc).await.is_some() {
+            return Err(super::locked());
+        }
         let Some(name) = placed.made.output.clone() else { return Ok(None) };
         // One that hangs or dies amid the answer is as good as gone.
         let Ok(outputs) = ipc.outputs().await else { return Ok(None) };
@@ -76,21 +79,41 @@ impl Sway {
         }
         placed.made.mode = mode;
         let Ok((_, stream)) = connect(&self.places.runtime, &ipc).await else { return Ok(None) };
-        Ok(Some((placed.made.clone(), stream)))
+        Ok(Some(acquired(&placed.made, stream, false)))
     }
 
-    async fn make(&mut self, session: SessionId, mode: Mode) -> Result<(Made, OwnedFd), Failure> {
-        let search = match self.use_desktop {
+    /// A new Output; `passed_over` says why no other desktop was taken.
+    pub async fn make(
+        &mut self,
+        session: SessionId,
+        mode: Mode,
+        passed_over: &[String],
+    ) -> Result<Acquired, Failure> {
+        let made = self.try_to_make(session, mode, passed_over).await;
+        if made.is_err() {
+            self.stop(session).await?;
+        }
+        made
+    }
+
+    async fn try_to_make(
+        &mut self,
+        session: SessionId,
+        mode: Mode,
+        passed_over: &[String],
+    ) -> Result<Acquired, Failure> {
+        let mut search = match self.use_desktop {
             true => desktop::search(&self.places.runtime, self.places.uid, &self.manager).await,
             false => desktop::Search::default(),
         };
+        search.passed_over.extend_from_slice(passed_over);
         let (placed, stream) = match search.desktop {
             Some(desktop) => self.in_desktop(session, mode, desktop).await?,
             None => self.in_headless(session, mode, &search.passed_over).await?,
         };
-        let made = placed.made.clone();
+        let acquired = acquired(&placed.made, stream, true);
         self.outputs.insert(session, placed);
-        Ok((made, stream))
+        Ok(acquired)
     }
 
     async fn in_desktop(
@@ -115,7 +138,7 @@ impl Sway {
             backend: "sway",
             why,
         };
-        Ok((Placed { made, socket: desktop.socket, _company: Some(company) }, stream))
+        Ok((Placed { made, socket: desktop.socket, company: Some(company) }, stream))
     }
 
     async fn make_output(&self, session: SessionId, mode: Mode, ipc: &mut Ipc) -> Result<String, Failure> {
@@ -137,8 +160,8 @@ impl Sway {
         let mut headless = headless::start(&self.places, &self.manager, session, mode).await?;
         let why = match (self.use_desktop, passed_over) {
             (false, _) => "vdisplayd.toml says backend = \"sway-headless\"".to_owned(),
-            (true, []) => "the user has no running sway".to_owned(),
-            (true, passed_over) => format!("the running sway is not used ({})", passed_over.join("; ")),
+            (true, []) => "the user has no running GNOME or sway".to_owned(),
+            (true, passed_over) => format!("the running desktop is not used ({})", passed_over.join("; ")),
         };
         let first = headless.ipc.outputs().await?.into_iter().next().ok_or(OutputError::NothingNew)?;
         output::set_mode(&mut headless.ipc, &first.name, mode).await?;
@@ -152,7 +175,7 @@ impl Sway {
             backend: "sway-headless",
             why: format!("{why}; drawn by {}", headless.renderer),
         };
-        Ok((Placed { made, socket: headless.socket, _company: None }, stream))
+        Ok((Placed { made, socket: headless.socket, company: None }, stream))
     }
 
     /// The X display that a headless sway noted.
@@ -200,24 +223,17 @@ impl Sway {
             backend: if company.is_some() { "sway" } else { "sway-headless" },
             why,
         };
-        Some(Placed { made, socket, _company: company })
+        Some(Placed { made, socket, company })
     }
 }
 
 impl Backend for Sway {
     async fn acquire(&mut self, session: SessionId, mode: Mode) -> Result<Acquired, Failure> {
-        if let Some((made, fd)) = self.again(session, mode).await? {
-            return Ok(Acquired { made, fd: Some(fd), fresh: false });
+        if let Some(acquired) = self.again(session, mode).await? {
+            return Ok(acquired);
         }
-        self.outputs.remove(&session);
-        self.stop(session).await?;
-        match self.make(session, mode).await {
-            Ok((made, fd)) => Ok(Acquired { made, fd: Some(fd), fresh: true }),
-            Err(failure) => {
-                self.stop(session).await?;
-                Err(failure)
-            }
-        }
+        self.release(session).await?;
+        self.make(session, mode, &[]).await
     }
 
     fn has(&self, session: SessionId) -> bool {
@@ -232,6 +248,9 @@ impl Backend for Sway {
     async fn adopt(&mut self) -> Result<BTreeMap<SessionId, Made>, Failure> {
         for unit in self.manager.list(units::OUTPUT_PATTERN).await? {
             let Some(session) = units::session_of(&unit) else { continue };
+            if mutter::adoption::is_ours(&self.manager, &unit).await {
+                continue;
+            }
             match self.found(session, &unit).await {
                 Some(placed) => {
                     self.outputs.insert(session, placed);
@@ -239,11 +258,12 @@ impl Backend for Sway {
                 None => self.stop(session).await?,
             }
         }
-        let orphans =
-            self.places.sessions().into_iter().filter(|session| !self.outputs.contains_key(session));
-        orphans.for_each(|session| self.places.forget(session));
         Ok(self.outputs.iter().map(|(session, placed)| (*session, placed.made.clone())).collect())
     }
+}
+
+fn acquired(made: &Made, fd: OwnedFd, fresh: bool) -> Acquired {
+    Acquired { made: made.clone(), pictures: Pictures::Wayland(fd), fresh, ready: true }
 }
 
 /// A fresh connection to the Wayland socket of the sway at the other end of `ipc`.

@@ -1,0 +1,124 @@
+//! The apps of sessions, as the loop of [`crate::run`] handles them.
+//!
+//! An app in the user's GNOME waits until its Output's monitor is there and laid out, so that its windows open on it.
+
+use lumen_ipc::{SessionId, Stage};
+use zbus::object_server::SignalEmitter;
+
+use crate::{
+    backends::{AnyBackend, Made},
+    config::App,
+    display::{Display1, Order},
+    run::Run,
+};
+
+/// An app that is to run on an Output.
+#[derive(Debug)]
+pub struct Waiting {
+    /// The app.
+    pub app: App,
+    /// Full path of its program.
+    pub program: String,
+    /// The Output.
+    pub made: Made,
+    /// Whether the Output was made just now.
+    pub fresh: bool,
+}
+
+impl Run {
+    /// Whether there is anything that an app could run on.
+    pub(crate) fn has_desktops(&self) -> bool {
+        !matches!(self.backend, AnyBackend::Pattern(_))
+    }
+
+    /// Starts the app of `session` if its Output is `ready`, else as soon as it is.
+    pub(crate) async fn expect_app(&mut self, session: SessionId, waiting: Waiting, ready: bool) {
+        if let Err(error) = self.places.write(session, "app", &waiting.app.name) {
+            tracing::warn!(SESSION = %session, "a restart of vdisplayd may cost this app: {error}");
+        }
+        self.waiting.insert(session, waiting);
+        if ready {
+            self.start_waiting(session).await;
+        }
+    }
+
+    /// Remembers the app that waited for the Output of `session` when an earlier vdisplayd died.
+    pub(crate) async fn expect_app_again(&mut self, session: SessionId) {
+        let Ok(name) = std::fs::read_to_string(self.places.file(session, "app")) else { return };
+        let made = self.shown.lock().outputs.get(&session).map(|output| output.made.clone());
+        let app = match name.as_str() {
+            "default" => self.config.app(None, true),
+            name => self.config.app(Some(name), true),
+        };
+        let (Some(made), Ok(Some(app))) = (made, app) else { return };
+        match self.apps.find(&app).await {
+            Ok(program) => {
+                self.waiting.insert(session, Waiting { app, program, made, fresh: false });
+                if self.backend.is_ready(session) {
+                    self.start_waiting(session).await;
+                }
+            }
+            Err(failure) => self.set_app(session, format!("does not start: {failure}")),
+        }
+    }
+
+    /// Starts the app that waits for the Output of `session`, if one does.
+    pub(crate) async fn start_waiting(&mut self, session: SessionId) {
+        let Some(Waiting { app, program, made, fresh }) = self.waiting.remove(&session) else { return };
+        match self.apps.ensure(session, &app, program, &made, fresh).await {
+            Ok(true) => self.watch_app(session),
+            Ok(false) => {}
+            Err(error) => {
+                tracing::warn!(SESSION = %session, "the app {:?} does not start: {error}", app.name);
+                self.set_app(session, format!("does not start: {error}"));
+                return;
+            }
+        }
+        if !self.backend.make_way(session) {
+            let _ = std::fs::remove_file(self.places.file(session, "app"));
+        }
+        self.describe_app(session, false).await;
+    }
+
+    /// Has [`Order::AppEnded`] sent when the app's main process ends.
+    pub(crate) fn watch_app(&self, session: SessionId) {
+        let (apps, orders) = (self.apps.clone(), self.orders.clone());
+        tokio::spawn(async move {
+            apps.wait_for_end(session).await;
+            // Nobody listens when vdisplayd stops.
+            let _ = orders.send(Order::AppEnded(session)).await;
+        });
+    }
+
+    /// Tells Status what the app is doing, and the journal and transportd if it `ended`.
+    pub(crate) async fn describe_app(&self, session: SessionId, ended: bool) {
+        let Some(doing) = self.apps.describe(session).await else { return };
+        if ended && doing.pid.is_none() {
+            tracing::warn!(SESSION = %session, "the app {}", doing.text);
+            self.tell_end(session, &doing.text).await;
+        }
+        self.set_app(session, doing.text);
+    }
+
+    /// Emits `Display1.AppEnded`.
+    async fn tell_end(&self, session: SessionId, text: &str) {
+        let Some(bus) = &self.bus else { return };
+        let advice = "start it anew in the desktop, or end the session";
+        let connection = bus.connection();
+        let told = match SignalEmitter::new(&connection, Stage::Vdisplayd.object_path()) {
+            Ok(emitter) => {
+                Display1::app_ended(&emitter, &session.to_string(), &format!("the app {text}"), advice).await
+            }
+            Err(error) => Err(error),
+        };
+        if let Err(error) = told {
+            tracing::warn!(SESSION = %session, "nobody is told that the app ended: {error}");
+        }
+    }
+
+    fn set_app(&self, session: SessionId, text: String) {
+        if let Some(output) = self.shown.lock().outputs.get_mut(&session) {
+            output.app = Some(text);
+        }
+    }
+}
