@@ -26,10 +26,14 @@ pub struct Line {
     pub grain: u8,
     /// Bytes of all AccessUnits.
     pub bytes: u64,
+    /// Bytes of pixels that were converted.
+    pub converted_bytes: u64,
     /// What happened to Frames.
     pub counters: Counters,
     /// What the rate control decided.
     pub rate: ratecontrol::Counters,
+    /// Pointers whose look is not known, and looks that could not be read.
+    pub bad_pointers: u64,
     /// Pictures that could not be encoded.
     pub errors: u64,
 }
@@ -42,6 +46,11 @@ impl Board {
     /// Changes the line of `session`, making it if it is not there.
     pub fn write(&self, session: SessionId, change: impl FnOnce(&mut Line)) {
         change(self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(session).or_default());
+    }
+
+    /// The line of `session`, if it has one.
+    pub fn read(&self, session: SessionId) -> Option<Line> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&session).cloned()
     }
 
     /// Removes the line of `session`.
@@ -77,11 +86,14 @@ impl Line {
             ("repeats", frames.repeats),
             ("superseded", frames.superseded),
             ("unchanged", frames.unchanged),
+            ("pointers", frames.pointers),
+            ("bad_pointers", self.bad_pointers),
             ("upstream_links", frames.upstream_links),
             ("idrs_again", rate.idrs_again),
             ("predicted_again", rate.predicted_again),
             ("over_limit", rate.over_limit),
             ("bytes", self.bytes),
+            ("converted_bytes", self.converted_bytes),
             ("errors", self.errors),
         ];
         entries.extend(counts.map(|(name, count)| (name, count.into())));

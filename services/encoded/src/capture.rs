@@ -8,6 +8,8 @@ use std::{
 use lumen_ipc::{Failure, FailureClass, SessionId, Stage, bus::OutputSpec};
 use lumen_stage::{Bus, pulse::Pulse};
 
+use crate::config::Memory;
+
 /// Gives links to captured.
 pub trait Capture: Send + Sync {
     /// One end of a link for `spec`. May wait, beating `pulse`.
@@ -18,12 +20,18 @@ pub trait Capture: Send + Sync {
 }
 
 /// captured, over lumen's bus. Cloning shares it.
-#[derive(Default, Clone)]
+#[derive(Clone)]
 pub struct Captured {
+    memory: Memory,
     bus: Arc<OnceLock<Bus>>,
 }
 
 impl Captured {
+    /// Not yet to be reached; will be asked for pictures in `memory`.
+    pub fn new(memory: Memory) -> Self {
+        Self { memory, bus: Arc::default() }
+    }
+
     /// From now on it can be reached.
     pub fn connect(&self, bus: Bus) {
         // Set once at the stage's start; a second bus would be the same one.
@@ -35,6 +43,8 @@ impl Capture for Captured {
     fn open(&self, session: SessionId, spec: &OutputSpec, pulse: &Pulse) -> Result<OwnedFd, Failure> {
         let starting = || Failure::new(FailureClass::Temporary, "encoded is starting", "wait a moment");
         let bus = self.bus.get().ok_or_else(starting)?;
-        bus.wait(pulse, bus.open(Stage::Captured, session, spec)).map_err(Failure::from)
+        let memory = matches!(self.memory, Memory::Dmabuf).then(|| "dmabuf".to_owned());
+        let spec = OutputSpec { memory, ..spec.clone() };
+        bus.wait(pulse, bus.open(Stage::Captured, session, &spec)).map_err(Failure::from)
     }
 }

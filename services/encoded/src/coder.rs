@@ -1,10 +1,8 @@
 //! The frame path of one session: a buffer's pixels become an AccessUnit in the ring. After its first pictures it does not
 //! allocate (openh264 itself is C and allocates as it likes).
 
-use std::ops::Range;
-
 use lumen_ipc::{
-    Damage, Mode, Rect,
+    Damage, Mode, Timeline,
     encode::{AccessUnit, UnitKind},
     pool::Layout,
 };
@@ -17,8 +15,9 @@ use lumen_stage::{
 use crate::{
     backends::{Coding, EncodeError, Encoder, Factory, Shape},
     canvas::Canvas,
-    convert::ConvertError,
-    ratecontrol::{self, Grain, RateControl, Verdict},
+    convert::{ConvertError, Source},
+    pointer::Placed,
+    ratecontrol::{self, Grain, Plan, RateControl, Verdict},
 };
 
 /// Size of the ring: more than the largest IDR at the highest bitrate, and pages that are never touched cost nothing.
@@ -39,6 +38,19 @@ pub enum CodeError {
     /// There is no memory for the ring.
     #[error(transparent)]
     Memory(#[from] MemoryError),
+}
+
+/// What the administrator is shown of a coder.
+#[derive(Debug, Clone, Copy)]
+pub struct Figures {
+    /// Of the newest AccessUnit.
+    pub grain: Grain,
+    /// Of all AccessUnits.
+    pub bytes: u64,
+    /// Of pixels that were converted.
+    pub converted_bytes: u64,
+    /// What the rate control decided.
+    pub rate: ratecontrol::Counters,
 }
 
 /// Encodes the pictures of one session.
@@ -79,9 +91,12 @@ impl Coder {
     /// # Errors
     /// The buffer is not what its layout says.
     pub fn paint(&mut self, pixels: &[u8], layout: &Layout, damage: &Damage) -> Result<(), ConvertError> {
-        let rows = |rect: &Rect| rect.y as usize..rect.y.saturating_add(rect.height) as usize;
-        let rows = damage.rects().iter().map(rows as fn(&Rect) -> Range<usize>);
-        self.canvas.paint(pixels, layout, rows)
+        self.canvas.paint(Source { pixels, layout }, damage)
+    }
+
+    /// From now on the pointer is there, or nowhere.
+    pub fn point(&mut self, pointer: Option<Placed>) {
+        self.canvas.point(pointer);
     }
 
     /// Encodes the newest picture into the ring. `None` if a Delta would show nothing new.
@@ -91,9 +106,6 @@ impl Coder {
     /// # Errors
     /// The encoder failed or the ring is too small; a decoder must then begin anew.
     pub fn encode(&mut self, kind: UnitKind, now: u64) -> Result<Option<AccessUnit>, CodeError> {
-        if kind == UnitKind::Repeat {
-            self.canvas.keep();
-        }
         let change = self.canvas.take_change();
         let same = kind == UnitKind::Delta && change.fraction == 0.0;
         if same && !self.wants_refinement() {
@@ -106,10 +118,25 @@ impl Coder {
             offset: 0,
             len: 0,
             frame: 0,
-            timeline: lumen_ipc::Timeline { encode_begin_ns: now_ns(), ..Default::default() },
+            timeline: Timeline::default(),
         };
-        let mut plan = self.rate.plan(&change, kind == UnitKind::Idr, now);
-        let coding = loop {
+        let plan = self.rate.plan(&change, kind == UnitKind::Idr, now);
+        self.canvas.draw();
+        unit.timeline.encode_begin_ns = now_ns();
+        let plan = self.fit(plan, &mut unit);
+        self.canvas.lift();
+        let plan = plan?;
+        if plan.coding == Coding::Idr {
+            unit.kind = UnitKind::Idr;
+        }
+        (self.number, self.grain) = (unit.number, plan.grain);
+        self.bytes += u64::from(unit.len);
+        Ok(Some(unit))
+    }
+
+    /// Encodes as `plan` says until that is small enough, and puts the bytes into the ring.
+    fn fit(&mut self, mut plan: Plan, unit: &mut AccessUnit) -> Result<Plan, CodeError> {
+        loop {
             let encoded = self.encoder.encode(self.canvas.at(plan), plan.coding, plan.grain.qp())?;
             if let Verdict::Again(next) = self.rate.judge(encoded.size()) {
                 plan = next;
@@ -119,14 +146,8 @@ impl Coder {
             let bytes = encoded.in_one(&mut self.joined);
             unit.len = bytes.len() as u32;
             unit.offset = self.ring.write(unit.number, bytes)?;
-            break plan.coding;
-        };
-        if coding == Coding::Idr {
-            unit.kind = UnitKind::Idr;
+            return Ok(plan);
         }
-        (self.number, self.grain) = (unit.number, plan.grain);
-        self.bytes += u64::from(unit.len);
-        Ok(Some(unit))
     }
 
     /// Another refresh rate from the next picture on.
@@ -154,8 +175,13 @@ impl Coder {
         self.number
     }
 
-    /// What is to be shown of it: the newest grain, bytes in all, and the rate control's decisions.
-    pub fn status(&self) -> (Grain, u64, ratecontrol::Counters) {
-        (self.grain, self.bytes, self.rate.counters())
+    /// What is to be shown of it.
+    pub fn figures(&self) -> Figures {
+        Figures {
+            grain: self.grain,
+            bytes: self.bytes,
+            converted_bytes: self.canvas.converted_bytes(),
+            rate: self.rate.counters(),
+        }
     }
 }

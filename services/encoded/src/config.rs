@@ -14,6 +14,17 @@ pub enum Backend {
     Openh264,
 }
 
+/// What kind of memory pictures are asked for in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Memory {
+    /// Memfds. Because software reads every pixel, and a GPU's own memory is read by a CPU at a crawl.
+    #[default]
+    Memfd,
+    /// Dmabufs where the compositor has them, else memfds.
+    Dmabuf,
+}
+
 /// The whole configuration; every key has a default.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -25,6 +36,8 @@ pub struct Config {
     pub threads: u16,
     /// What no client gets more than.
     pub max_bitrate: Bitrate,
+    /// What kind of memory pictures are asked for in.
+    pub memory: Memory,
     /// How long a session's encoder is kept after its reader hung up.
     pub lease: Span,
 }
@@ -35,6 +48,7 @@ impl Default for Config {
             backend: Backend::default(),
             threads: 1,
             max_bitrate: Bitrate(150_000_000),
+            memory: Memory::default(),
             lease: Span(lumen_stage::lease::DEFAULT),
         }
     }

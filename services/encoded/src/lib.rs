@@ -1,8 +1,9 @@
 //! lumen's encoder stage: Frames in, AccessUnits out.
 //!
 //! ```text
-//!  captured ──Frame──► run.rs ──► coder.rs:  convert ─► canvas ─► change ─► ratecontrol ─► backends ─► ring ──AccessUnit──► transportd
-//!                        ▲
+//!  captured ──Frame──► run.rs ──► coder.rs:  canvas ─► change ─► ratecontrol ─► backends ─► ring ──AccessUnit──► transportd
+//!                        ▲                     ▲  ▲
+//!                        │               convert  pointer
 //!                     stage.rs decides, without pixels, clock or descriptors
 //! ```
 #![deny(unsafe_code)]
@@ -17,6 +18,7 @@ pub mod config;
 pub mod convert;
 pub mod motion;
 pub mod picture;
+pub mod pointer;
 pub mod ratecontrol;
 pub mod run;
 pub mod service;

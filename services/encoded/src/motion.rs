@@ -2,7 +2,7 @@
 
 use arrayvec::ArrayVec;
 
-use crate::change::{BAND, distance};
+use crate::change::{BAND, distance_16};
 
 /// Changed blocks that are looked at.
 const SAMPLES: usize = 32;
@@ -50,7 +50,7 @@ impl Motion {
         let (mut seen, mut new, mut searches) = (0, 0, 0);
         for &(x, y) in changed.iter().skip(step / 2).step_by(step).filter(whole) {
             seen += 1;
-            let block = Block { pair, x: usize::from(x), y: usize::from(y) };
+            let block = Block::new(pair, usize::from(x), usize::from(y));
             let limit = (block.difference((0, 0), u64::MAX).unwrap_or(0) as f64 * EXPLAINED) as u64;
             if limit <= SLIGHT || self.known.iter().any(|&vector| block.difference(vector, limit).is_some()) {
                 continue;
@@ -76,21 +76,29 @@ struct Block<'a> {
     pair: Pair<'a>,
     x: usize,
     y: usize,
+    /// Its pixels in the new picture.
+    rows: [[u8; BAND]; BAND],
 }
 
-impl Block<'_> {
+impl<'a> Block<'a> {
+    fn new(pair: Pair<'a>, x: usize, y: usize) -> Self {
+        let mut rows = [[0; BAND]; BAND];
+        for (row, from) in rows.iter_mut().zip((y * pair.stride + x..).step_by(pair.stride)) {
+            *row = piece(pair.new, from).copied().unwrap_or_default();
+        }
+        Self { pair, x, y, rows }
+    }
+
     /// Absolute luma difference to the old picture moved by `vector`; `None` above `limit` or outside the picture.
     fn difference(&self, (dx, dy): Vector, limit: u64) -> Option<u64> {
-        let Pair { old, new, stride, width, height } = self.pair;
+        let Pair { old, stride, width, height, .. } = self.pair;
         let (x, y) = (self.x.checked_add_signed(dx)?, self.y.checked_add_signed(dy)?);
         if x + BAND > width || y + BAND > height {
             return None;
         }
         let mut sum = 0;
-        for row in 0..BAND {
-            let (from, to) = ((y + row) * stride + x, (self.y + row) * stride + self.x);
-            let (from, to) = (old.get(from..from + BAND)?, new.get(to..to + BAND)?);
-            sum += u64::from(distance(from, to));
+        for (row, from) in self.rows.iter().zip((y * stride + x..).step_by(stride)) {
+            sum += u64::from(distance_16(piece(old, from)?, row));
             if sum > limit {
                 return None;
             }
@@ -104,6 +112,11 @@ impl Block<'_> {
             .flat_map(|d| [(0, d), (0, -d), (d, 0), (-d, 0)])
             .find(|&vector| self.difference(vector, limit).is_some())
     }
+}
+
+/// As many bytes from `start` on as a block is wide.
+fn piece(luma: &[u8], start: usize) -> Option<&[u8; BAND]> {
+    luma.get(start..)?.first_chunk()
 }
 
 #[cfg(test)]

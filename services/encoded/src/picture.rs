@@ -1,5 +1,9 @@
 //! A picture as the encoder takes it: planar YUV 4:2:0, BT.709, limited range, eight bits.
 
+use std::ops::Range;
+
+use crate::backends::kernel::{Before, TILE};
+
 /// One picture's planes, tightly owned. Width and height are even.
 ///
 /// The luma plane is `height` rows of `stride` bytes; each chroma plane is `height / 2` rows of `stride / 2` bytes.
@@ -12,14 +16,23 @@ pub struct Picture {
     red: Vec<u8>,
 }
 
-/// Rows of luma are padded to this many bytes, because the encoder's SIMD reads whole vectors.
-const ROW_ALIGN: usize = 32;
+/// Rows of luma are padded to so many bytes, because then those of chroma too are whole vectors, of which the encoder's
+/// SIMD reads 32 bytes.
+const ROW_ALIGN: usize = TILE * 2;
+
+/// A part of two rows of luma, and the chroma that belongs to it.
+pub struct TwoRows<'a> {
+    /// Upper and lower row.
+    pub luma: [&'a mut [[u8; TILE]]; 2],
+    /// Cb and Cr.
+    pub chroma: [&'a mut [[u8; TILE / 2]]; 2],
+}
 
 impl Picture {
     /// A black picture; odd sizes lose their last column or row, because 4:2:0 cannot show them.
     pub fn new(width: usize, height: usize) -> Self {
         let (width, height) = (width & !1, height & !1);
-        let stride = width.next_multiple_of(ROW_ALIGN * 2);
+        let stride = width.next_multiple_of(ROW_ALIGN);
         Self {
             width,
             height,
@@ -60,20 +73,48 @@ impl Picture {
         (&mut self.luma, &mut self.blue, &mut self.red)
     }
 
-    /// Replaces `count` rows from the even row `first` on by the first rows of `band`, a picture of the same width.
-    pub fn replace_rows(&mut self, first: usize, band: &Self, count: usize) {
-        if self.stride != band.stride {
-            return;
-        }
+    /// Tiles `tiles` of the even row `y` and of the next one; `None` outside the picture.
+    pub fn two_rows(&self, y: usize, tiles: &Range<usize>) -> Option<Before<'_>> {
+        let (stride, len) = (self.stride, tiles.len() * TILE);
+        let (start, half) = (y * stride + tiles.start * TILE, y / 2 * (stride / 2) + tiles.start * TILE / 2);
+        let luma = |start: usize| Some(self.luma.get(start..start + len)?.as_chunks().0);
+        let blue = self.blue.get(half..half + len / 2)?;
+        let red = self.red.get(half..half + len / 2)?;
+        Some(Before {
+            luma: [luma(start)?, luma(start + stride)?],
+            chroma: [blue.as_chunks().0, red.as_chunks().0],
+        })
+    }
+
+    /// As [`Picture::two_rows`], to be written.
+    pub fn two_rows_mut(&mut self, y: usize, tiles: &Range<usize>) -> Option<TwoRows<'_>> {
+        let (stride, len) = (self.stride, tiles.len() * TILE);
+        let (start, half) = (y * stride + tiles.start * TILE, y / 2 * (stride / 2) + tiles.start * TILE / 2);
+        let (upper, lower) = self.luma.get_mut(start..start + stride + len)?.split_at_mut(stride);
+        let blue = self.blue.get_mut(half..half + len / 2)?;
+        let red = self.red.get_mut(half..half + len / 2)?;
+        Some(TwoRows {
+            luma: [upper.get_mut(..len)?.as_chunks_mut().0, lower.as_chunks_mut().0],
+            chroma: [blue.as_chunks_mut().0, red.as_chunks_mut().0],
+        })
+    }
+
+    /// Takes tiles `tiles` of the rows `rows`, from an even one to an even one, out of a picture of the same size.
+    pub fn take_over(&mut self, from: &Self, rows: &Range<usize>, tiles: &Range<usize>) {
         let (stride, half) = (self.stride, self.stride / 2);
-        for (to, from, start, len) in [
-            (&mut self.luma, &band.luma, stride * first, stride * count),
-            (&mut self.blue, &band.blue, half * (first / 2), half * (count / 2)),
-            (&mut self.red, &band.red, half * (first / 2), half * (count / 2)),
-        ] {
-            if let (Some(to), Some(from)) = (to.get_mut(start..start + len), from.get(..len)) {
-                to.copy_from_slice(from);
-            }
+        let columns = tiles.start * TILE..tiles.end * TILE;
+        copy_rows(&mut self.luma, &from.luma, stride, rows, &columns);
+        let (rows, columns) = (rows.start / 2..rows.end / 2, columns.start / 2..columns.end / 2);
+        copy_rows(&mut self.blue, &from.blue, half, &rows, &columns);
+        copy_rows(&mut self.red, &from.red, half, &rows, &columns);
+    }
+}
+
+fn copy_rows(to: &mut [u8], from: &[u8], stride: usize, rows: &Range<usize>, columns: &Range<usize>) {
+    for start in rows.clone().map(|y| y * stride) {
+        let part = start + columns.start..start + columns.end;
+        if let (Some(to), Some(from)) = (to.get_mut(part.clone()), from.get(part)) {
+            to.copy_from_slice(from);
         }
     }
 }

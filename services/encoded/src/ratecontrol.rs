@@ -100,6 +100,8 @@ pub struct RateControl {
     still: u32,
     /// The last pass over a still picture found little to add.
     settled: bool,
+    /// How finely a still picture is coded: coarser than [`SHARP`] once a pass over it went over its limit.
+    finest_still: Grain,
     distrust: u32,
     /// Grain of a softened picture, and the share of it that was unveiled since.
     veil: Option<(Grain, f64)>,
@@ -130,6 +132,7 @@ impl RateControl {
             since_new: 0,
             still: 0,
             settled: false,
+            finest_still: SHARP,
             distrust: 0,
             veil: None,
             model: Model::default(),
@@ -161,7 +164,7 @@ impl RateControl {
     }
 
     fn is_sharp(&self) -> bool {
-        self.veil.is_none() && self.model.reference() <= model::as_idr(SHARP.value())
+        self.veil.is_none() && self.model.reference() <= model::as_idr(self.finest_still.value())
     }
 
     /// How the picture that differs by `change` is encoded. `now_ns` rises.
@@ -193,7 +196,7 @@ impl RateControl {
     fn predict(&self, change: &Change, elapsed: f64) -> Trial {
         let cut = self.model.is_cut(change);
         let aim = self.aim(elapsed, cut);
-        let finest = if change.fraction == 0.0 { SHARP } else { FINEST };
+        let finest = if change.fraction == 0.0 { self.finest_still } else { FINEST };
         match self.model.predicted_grain(change, aim, finest) {
             None if cut => self.begin(change, IDR_AIM),
             grain => {
@@ -241,6 +244,9 @@ impl RateControl {
         let new = trial.plan.coding == Coding::Idr || trial.cut;
         self.since_new = if new { 1 } else { self.since_new.saturating_add(1) };
         self.still = if trial.change.fraction > 0.0 || new { 0 } else { self.still.saturating_add(1) };
+        if trial.change.fraction > 0.0 {
+            self.finest_still = SHARP;
+        }
         self.settled = self.still > 0 && bits < SETTLED * self.frame_bits();
         self.model.sent(trial.plan, &trial.change);
         let soft = trial.plan.grain.block().is_some() && trial.plan.sharp < 1.0;
@@ -258,6 +264,10 @@ impl RateControl {
         }
         self.counters.predicted_again += 1;
         self.distrust = DISTRUST;
+        if trial.change.fraction == 0.0 {
+            // Or the same pass would be tried after the IDR, for ever.
+            self.finest_still = self.finest_still.max(trial.plan.grain.coarser()).min(Grain::COARSEST_QP);
+        }
         let short = self.begin(&trial.change, CUT_AIM);
         // Where only softening would make it short, an IDR's own limit is the lesser evil.
         let begun =

@@ -12,6 +12,7 @@ use lumen_ipc::{
     bus::StreamSpec,
     capture::{Frame, ToCapture},
     encode::{Codec, FromEncode, ToEncode, UnitKind},
+    pointer::Pointer,
 };
 use lumen_stage::{Link, LinkError, Mail, Seat, clock::now_ns, pool::ImportedPool};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -21,6 +22,7 @@ use crate::{
     board::Board,
     capture::Capture,
     coder::{CodeError, Coder},
+    pointer::Sprites,
     stage::{Output, Session},
 };
 
@@ -72,11 +74,16 @@ struct Bench {
     reader: Option<Link>,
     upstream: Option<Link>,
     pool: Option<ImportedPool>,
+    /// Number of captured's newest pool, if it cannot be read here.
+    unreadable: Option<u32>,
+    /// What captured's pointer looks like.
+    sprites: Sprites,
     coder: Option<Coder>,
     bitrate_bps: u32,
     /// Number of the newest AccessUnit.
     units: u64,
     errors: u64,
+    bad_pointers: u64,
     failures: u32,
 }
 
@@ -94,9 +101,12 @@ pub fn run(seat: Seat<StreamSpec>, common: Common) {
         reader: None,
         upstream: None,
         pool: None,
+        unreadable: None,
+        sprites: Sprites::default(),
         coder: None,
         units: 0,
         errors: 0,
+        bad_pointers: 0,
         failures: 0,
     };
     bench.attach(link, spec);
@@ -200,6 +210,10 @@ impl Bench {
                     self.answer(&ToCapture::Return { pool: id.pool, buffer: id.buffer });
                 }
                 Output::Take(frame) => self.take(&frame),
+                Output::Point(pointer) => self.point(pointer),
+                Output::AnswerPointer => self.answer(&ToCapture::PointerTaken),
+                Output::TellBitmap(id) => self.tell_bitmap(id),
+                Output::TellPointer(pointer) => self.tell(&FromEncode::Pointer(pointer)),
                 Output::Encode { kind, frame, timeline } => self.encode(kind, frame, timeline),
                 Output::SetBitrate(bitrate_bps) => self.set_bitrate(bitrate_bps),
                 Output::End { over } => {
@@ -252,7 +266,22 @@ impl Bench {
         let painted = coder.paint(&pixels, pool.layout(), &frame.damage);
         drop(pixels);
         if let Err(error) = painted {
-            self.fail(&error.into());
+            return self.fail(&error.into());
+        }
+        self.point(frame.pointer);
+    }
+
+    fn point(&mut self, pointer: Option<Pointer>) {
+        if let Some(coder) = &mut self.coder {
+            coder.point(pointer.and_then(|pointer| self.sprites.placed(pointer)));
+        }
+    }
+
+    fn tell_bitmap(&mut self, id: u32) {
+        let (Some(link), Some(sprite)) = (&self.reader, self.sprites.get(id)) else { return };
+        match link.send(&FromEncode::Bitmap(*sprite.bitmap()), &[sprite.memory().as_fd()]) {
+            Ok(()) | Err(LinkError::Closed) => {}
+            Err(error) => self.drop_reader(&error),
         }
     }
 
@@ -312,13 +341,14 @@ impl Bench {
             line.read = self.session.is_read();
             line.bitrate_bps = self.bitrate_bps;
             line.counters = self.session.counters();
-            line.errors = self.errors;
+            (line.errors, line.bad_pointers) = (self.errors, self.bad_pointers);
             if line.failure.as_deref() != self.session.failure().map(|failure| failure.text.as_str()) {
                 line.failure = self.session.failure().map(|failure| failure.text.clone());
             }
             if let Some(coder) = &self.coder {
-                let (grain, bytes, rate) = coder.status();
-                (line.grain, line.bytes, line.rate) = (grain.number(), bytes, rate);
+                let figures = coder.figures();
+                (line.grain, line.rate) = (figures.grain.number(), figures.rate);
+                (line.bytes, line.converted_bytes) = (figures.bytes, figures.converted_bytes);
             }
         });
     }

@@ -11,7 +11,7 @@ use lumen_stage::{
 use zbus::{Connection, interface, message::Header};
 
 use crate::{
-    backends::{Factory, openh264::Software},
+    backends::{Factory, kernel::Kernel, openh264::Software},
     board::Board,
     capture::Captured,
     config::{Backend, Config},
@@ -72,7 +72,7 @@ fn check(spec: &StreamSpec) -> Result<(), String> {
 pub async fn serve(boot: Boot<Config>) -> Result<(), Exit> {
     let factory = Arc::new(choose(&boot.config)?);
     let board = Board::default();
-    let captured = Captured::default();
+    let captured = Captured::new(boot.config.memory);
     let common = Common {
         generation: boot.generation,
         lease: boot.config.lease.0,
@@ -85,7 +85,7 @@ pub async fn serve(boot: Boot<Config>) -> Result<(), Exit> {
     let encode = Encode1 { sessions: sessions.clone() };
     let status = Stage1::new(boot.stage, boot.generation, move |report| {
         let (backend, why) = factory.describe();
-        report.set("backend", backend).set("why", why);
+        report.set("backend", backend).set("why", why).set("kernel", Kernel::best().name());
         board.fill(report);
     });
     let path = boot.stage.object_path();

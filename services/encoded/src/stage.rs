@@ -15,21 +15,24 @@ use std::time::Duration;
 
 use arrayvec::ArrayVec;
 use lumen_ipc::{
-    Damage, Failure, FailureClass, Mode, Timeline,
+    Failure, FailureClass, Mode, Timeline,
     bus::StreamSpec,
     capture::{Frame, FromCapture, MAX_FRAMES_OUT},
     encode::{Control, ToEncode, UnitKind},
-    pool::{BufferId, Layout},
+    pool::BufferId,
 };
 use lumen_stage::lease::Lease;
 
+mod frames;
 mod output;
 mod phase;
+mod pointing;
 mod reader;
 
 pub use output::{Counters, Fault, Output};
 
 use phase::{Phase, pause};
+use pointing::Pointing;
 use reader::Reader;
 
 /// Silence after which the picture is repeated, so that a client can tell a still screen from a dead host.
@@ -49,6 +52,8 @@ pub struct Session {
     /// captured has said on this link that the Output is there.
     greeted: bool,
     refresh_mhz: u32,
+    /// Refresh rate of an Output whose new size has not come yet.
+    coming_mhz: Option<u32>,
     size: Option<(u32, u32)>,
     waiting: ArrayVec<Frame, MAX_FRAMES_OUT>,
     returns: ArrayVec<BufferId, { MAX_FRAMES_OUT * 2 }>,
@@ -66,6 +71,7 @@ pub struct Session {
     last_frame_ns: u64,
     last_unit_ns: u64,
     bitrate: Option<u32>,
+    pointing: Pointing,
     counters: Counters,
     ended: bool,
     /// The reader said that the session is over.
@@ -85,6 +91,7 @@ impl Session {
             failures: 0,
             greeted: false,
             refresh_mhz: spec.refresh_mhz,
+            coming_mhz: None,
             size: None,
             waiting: ArrayVec::new(),
             returns: ArrayVec::new(),
@@ -97,6 +104,7 @@ impl Session {
             last_frame_ns: 0,
             last_unit_ns: 0,
             bitrate: Some(spec.bitrate_bps),
+            pointing: Pointing::default(),
             counters: Counters::default(),
             ended: false,
             over: false,
@@ -111,7 +119,6 @@ impl Session {
         self.idr = true;
         self.bitrate = Some(spec.bitrate_bps);
         if spec.output() != self.spec.output() || self.phase == Phase::Refused {
-            self.refresh_mhz = spec.refresh_mhz;
             self.greeted = true;
             self.handle_upstream_lost(now_ns);
         }
@@ -142,7 +149,10 @@ impl Session {
                 self.over = true;
                 Ok(None)
             }
-            ToEncode::PointerTaken => Ok(None),
+            ToEncode::PointerTaken => {
+                reader.told.unread = false;
+                Ok(None)
+            }
             ToEncode::Control(Control { bitrate_bps, idr_wanted }) => {
                 self.idr |= reader.idr_wanted.is_some_and(|seen| idr_wanted > seen);
                 reader.idr_wanted = Some(idr_wanted);
@@ -167,6 +177,7 @@ impl Session {
         self.waiting.clear();
         self.returns.clear();
         (self.taken, self.all_damaged) = (None, true);
+        self.forget_pointer();
     }
 
     /// There is no link to captured, and it said why.
@@ -192,54 +203,19 @@ impl Session {
     pub fn handle_capture(&mut self, message: FromCapture, now_ns: u64) -> Result<(), Fault> {
         match message {
             FromCapture::Ready { mode } => {
-                (self.refresh_mhz, self.greeted) = (mode.refresh_mhz, true);
+                self.handle_mode(mode);
+                self.greeted = true;
                 (self.failure, self.failures) = (None, 0);
             }
             FromCapture::Failed(failure) => self.failure = Some(failure),
             FromCapture::Frame(frame) => return self.handle_frame(frame, now_ns),
-            // The hang-up follows, and opening then waits for the next owner. Pools go to `handle_pool`.
-            FromCapture::Closing
-            | FromCapture::Pool(_)
-            | FromCapture::Bitmap(_)
-            | FromCapture::Pointer { .. } => {}
+            FromCapture::Pointer { pointer, timeline } => {
+                return self.handle_pointer(pointer, timeline, now_ns);
+            }
+            // The hang-up follows, and opening then waits for the next owner. Pools go to `handle_pool`, bitmaps are pixels.
+            FromCapture::Closing | FromCapture::Pool(_) | FromCapture::Bitmap(_) => {}
         }
         Ok(())
-    }
-
-    fn handle_frame(&mut self, mut frame: Frame, now_ns: u64) -> Result<(), Fault> {
-        if self.waiting.is_full() {
-            return Err(Fault::TooManyFrames);
-        }
-        frame.timeline.received_ns = now_ns;
-        self.last_frame_ns = now_ns;
-        if self.reader.is_some() {
-            self.supersede(&mut frame.damage);
-        }
-        self.waiting.push(frame);
-        Ok(())
-    }
-
-    /// Gives back all Frames that wait, and adds what they would have shown to `damage`.
-    fn supersede(&mut self, damage: &mut Damage) {
-        for older in self.waiting.drain(..) {
-            damage.unite(&older.damage);
-            self.counters.superseded += 1;
-            // Never full: it is drained before more Frames can come.
-            let _ = self.returns.try_push(older.buffer);
-        }
-    }
-
-    /// The Frames from now on lie in a new pool of this layout; the encoder must have its size, less an odd column or row.
-    /// Returns whether the size is another than before.
-    pub fn handle_pool(&mut self, layout: &Layout) -> bool {
-        self.supersede(&mut Damage::default());
-        self.all_damaged = true;
-        let size = (layout.width & !1, layout.height & !1);
-        let other = self.size.replace(size) != Some(size);
-        if other {
-            (self.shown, self.taken, self.idr) = (None, None, true);
-        }
-        other
     }
 
     /// The picture was encoded and AccessUnit `number` went out. `refine`: another pass would make it visibly better.
@@ -286,6 +262,9 @@ impl Session {
         if let Some(buffer) = self.returns.pop() {
             return Some(Output::Return(buffer));
         }
+        if self.pointing.poll_answer() {
+            return Some(Output::AnswerPointer);
+        }
         if let Phase::Waiting { until_ns } = self.phase
             && now_ns >= until_ns
         {
@@ -295,7 +274,7 @@ impl Session {
         if let Some(bitrate) = self.bitrate.take() {
             return Some(Output::SetBitrate(bitrate));
         }
-        self.poll_reader().or_else(|| self.poll_picture(now_ns))
+        self.poll_reader().or_else(|| self.poll_apart()).or_else(|| self.poll_picture(now_ns))
     }
 
     /// What the reader lacks: a failure, or the mode.
@@ -317,49 +296,6 @@ impl Session {
         None
     }
 
-    fn poll_picture(&mut self, now_ns: u64) -> Option<Output> {
-        let reader = self.reader.as_ref()?;
-        if self.encoding || !reader.is_ready() {
-            return None;
-        }
-        let begins = self.idr;
-        let idr = |other| if begins { UnitKind::Idr } else { other };
-        if let (Some(timeline), Some(frame)) = (self.taken.take(), self.shown) {
-            self.encoding = true;
-            return Some(Output::Encode { kind: idr(UnitKind::Delta), frame, timeline });
-        }
-        if let Some(frame) = self.take_waiting() {
-            return Some(Output::Take(frame));
-        }
-        let frame = self.shown?;
-        let due = self.idr || self.still_due().is_some_and(|due| due <= now_ns);
-        let timeline = Timeline { dequeued_ns: now_ns, received_ns: now_ns, ..Timeline::default() };
-        self.encoding = due;
-        due.then_some(Output::Encode { kind: idr(UnitKind::Repeat), frame, timeline })
-    }
-
-    /// The newest Frame that waits, with the damage of all; their buffers are returned once it was read.
-    fn take_waiting(&mut self) -> Option<Frame> {
-        let mut frame = self.waiting.pop()?;
-        self.supersede(&mut frame.damage);
-        if let (true, Some((width, height))) = (std::mem::take(&mut self.all_damaged), self.size) {
-            frame.damage = Damage::full(width, height);
-        }
-        let _ = self.returns.try_push(frame.buffer);
-        (self.taken, self.shown) = (Some(frame.timeline), Some(frame.number));
-        Some(frame)
-    }
-
-    /// When the same picture is due again: sooner while it is not sharp.
-    fn still_due(&self) -> Option<u64> {
-        self.shown?;
-        let interval = self.mode().map_or(REPEAT_NS, Mode::frame_ns);
-        let repeat = self.last_unit_ns.saturating_add(REPEAT_NS);
-        let still = self.last_frame_ns.saturating_add(interval * STILL_HALVES / 2);
-        let refine = still.max(self.last_unit_ns.saturating_add(interval));
-        Some(if self.refine { refine.min(repeat) } else { repeat })
-    }
-
     /// Nothing is due before this time, unless something happens.
     pub fn poll_timeout(&self, now_ns: u64) -> Option<Duration> {
         let attempt = match self.phase {
@@ -368,7 +304,8 @@ impl Session {
         };
         let reads = self.reader.as_ref().is_some_and(Reader::is_ready);
         let still = self.still_due().filter(|_| reads);
-        let due = [attempt, still].into_iter().flatten().min();
+        let pointer = self.pointer_due().filter(|_| reads);
+        let due = [attempt, still, pointer].into_iter().flatten().min();
         let due = due.map(|due_ns| Duration::from_nanos(due_ns.saturating_sub(now_ns)));
         [due, self.lease.left(now_ns)].into_iter().flatten().min()
     }

@@ -1,10 +1,12 @@
 //! Moving pictures for tests, each a function of one number: scrolling text, a panning noise patch, a still part.
 
+use lumen_ipc::Damage;
 use lumen_ipc::pool::{Layout, PixelFormat};
 
 use crate::backends::openh264::{Library, OpenH264};
 use crate::backends::{Encoder, Shape};
 use crate::canvas::Canvas;
+use crate::convert::Source;
 use crate::ratecontrol::{RateControl, Verdict};
 
 /// A picture source of one size.
@@ -111,6 +113,7 @@ pub struct Bench {
     canvas: Canvas,
     pixels: Vec<u8>,
     number: u64,
+    rate: u32,
 }
 
 /// What became of one picture.
@@ -126,10 +129,16 @@ pub struct Outcome {
 
 impl Bench {
     pub fn new(scene: Scene, bitrate: u32) -> Self {
+        Self::at_rate(scene, bitrate, 60)
+    }
+
+    /// With another number of pictures a second.
+    pub fn at_rate(scene: Scene, bitrate: u32, rate: u32) -> Self {
         let (width, height) = (scene.width, scene.height);
-        let shape = Shape { width, height, rate: 60.0 };
+        let shape = Shape { width, height, rate: rate as f32 };
         Self {
-            rc: RateControl::new(bitrate, 60.0),
+            rate,
+            rc: RateControl::new(bitrate, rate.into()),
             decoder: openh264::decoder::Decoder::new().unwrap(),
             encoder: OpenH264::new(&Library::open().unwrap(), shape, 1).unwrap(),
             canvas: Canvas::new(width, height),
@@ -139,14 +148,15 @@ impl Bench {
         }
     }
 
-    /// Encodes, judges and decodes picture `number` of the scene, 1/60 s after the one before.
+    /// Encodes, judges and decodes picture `number` of the scene, one interval after the one before.
     pub fn step(&mut self, number: usize, idr: bool) -> Outcome {
         self.scene.draw(number, &mut self.pixels);
-        let rows = std::iter::once(0..self.scene.height);
-        self.canvas.paint(&self.pixels, &self.scene.layout(), rows).unwrap();
+        let layout = self.scene.layout();
+        let source = Source { pixels: &self.pixels, layout: &layout };
+        self.canvas.paint(source, &Damage::full(layout.width, layout.height)).unwrap();
         let change = self.canvas.take_change();
         self.number += 1;
-        let mut plan = self.rc.plan(&change, idr, self.number * 16_666_667);
+        let mut plan = self.rc.plan(&change, idr, self.number * 1_000_000_000 / u64::from(self.rate));
         let mut tries = 1;
         let (bytes, is_idr) = loop {
             let unit = self.encoder.encode(self.canvas.at(plan), plan.coding, plan.grain.qp()).unwrap();

@@ -27,6 +27,18 @@ impl Region {
     }
 }
 
+/// What the two large moving places show.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Content {
+    /// Text in one and noise in the other: the stamp, which can be compared.
+    #[default]
+    Both,
+    /// Text in both, as a desktop would.
+    Text,
+    /// Noise in both, as a game would.
+    Noise,
+}
+
 /// A patch of one colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Patch {
@@ -69,6 +81,8 @@ pub struct Layout {
     pub patches: [Patch; 4],
     /// Pixels per dot of the font.
     pub dot: u32,
+    /// What `text` and `noise` show.
+    pub content: Content,
 }
 
 impl Layout {
@@ -94,7 +108,13 @@ impl Layout {
                 patch("grey", [128, 128, 128], 272),
             ],
             dot: (width / GRID.0).min(height / GRID.1).div_ceil(2),
+            content: Content::Both,
         })
+    }
+
+    /// The same places, with other things in them.
+    pub fn showing(self, content: Content) -> Self {
+        Self { content, ..self }
     }
 
     /// What differs between two frames; all else is the same in each.

@@ -17,6 +17,6 @@ mod read;
 mod render;
 
 pub use compare::{PatchError, Plane, Reference, patch_error, ycbcr};
-pub use layout::{Layout, Patch, Region, TooSmall};
+pub use layout::{Content, Layout, Patch, Region, TooSmall};
 pub use read::{ReadError, read};
-pub use render::{RenderError, render, render_moving};
+pub use render::{RenderError, render, render_in, render_moving, render_moving_in};

@@ -6,7 +6,8 @@ mod window;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
+use lumen_stamp::Content;
 
 /// Show a picture that says which picture it is: a number in blocks, scrolling text, panning noise, colour patches.
 #[derive(Debug, Parser)]
@@ -18,14 +19,30 @@ struct Args {
     /// Show the first frame and then nothing more
     #[arg(long)]
     still: bool,
+    /// Show only text, or only noise, where things move
+    #[arg(long, value_enum)]
+    only: Option<Only>,
     /// At most so many frames a second; without it, as many as the compositor asks for
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1000))]
     fps: Option<u32>,
 }
 
+/// What may be shown alone.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Only {
+    Text,
+    Noise,
+}
+
 fn main() -> ExitCode {
     let args = Args::parse();
-    match window::show(window::Pace { first: args.number, still: args.still, most_per_second: args.fps }) {
+    let content = match args.only {
+        None => Content::Both,
+        Some(Only::Text) => Content::Text,
+        Some(Only::Noise) => Content::Noise,
+    };
+    let pace = window::Pace { first: args.number, still: args.still, content, most_per_second: args.fps };
+    match window::show(pace) {
         Ok(end) => {
             eprintln!("lumen-stamp: {end}");
             ExitCode::SUCCESS

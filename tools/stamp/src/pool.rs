@@ -3,7 +3,7 @@
 use std::os::fd::AsFd;
 
 use anyhow::Context;
-use lumen_stamp::{Layout, Region, render, render_moving};
+use lumen_stamp::{Layout, Region, render_in, render_moving_in};
 use wayland_client::{
     Dispatch, QueueHandle,
     protocol::{wl_buffer::WlBuffer, wl_shm, wl_shm_pool::WlShmPool},
@@ -80,9 +80,9 @@ impl Pool {
         let first = self.buffers.iter().all(|b| !b.drawn);
         let (width, height) = (self.layout.width, self.layout.height);
         if first {
-            render(number, width, height, &mut self.pixels)?;
+            render_in(&self.layout, number, &mut self.pixels)?;
         } else {
-            render_moving(number, width, height, &mut self.pixels)?;
+            render_moving_in(&self.layout, number, &mut self.pixels)?;
         }
         let Some(buffer) = self.buffers.get_mut(slot) else {
             return Ok(None);

@@ -2,7 +2,7 @@
 
 use crate::{
     code, font,
-    layout::{Layout, Region, TooSmall},
+    layout::{Content, Layout, Region, TooSmall},
 };
 
 /// Why nothing was drawn.
@@ -53,9 +53,14 @@ const STILL: [&str; 6] = [
 
 /// Draws frame `number` into `pixels` of `width` x `height`; the same number gives the same bytes.
 pub fn render(number: u32, width: u32, height: u32, pixels: &mut [u8]) -> Result<(), RenderError> {
-    let layout = checked(width, height, pixels)?;
-    draw_still(&layout, pixels);
-    draw_moving(number, &layout, pixels);
+    render_in(&Layout::of(width, height)?, number, pixels)
+}
+
+/// As [`render`], in a layout of the caller's.
+pub fn render_in(layout: &Layout, number: u32, pixels: &mut [u8]) -> Result<(), RenderError> {
+    check(layout, pixels)?;
+    draw_still(layout, pixels);
+    draw_moving(number, layout, pixels);
     Ok(())
 }
 
@@ -66,15 +71,19 @@ pub fn render_moving(
     height: u32,
     pixels: &mut [u8],
 ) -> Result<[Region; 4], RenderError> {
-    let layout = checked(width, height, pixels)?;
-    draw_moving(number, &layout, pixels);
+    render_moving_in(&Layout::of(width, height)?, number, pixels)
+}
+
+/// As [`render_moving`], in a layout of the caller's.
+pub fn render_moving_in(layout: &Layout, number: u32, pixels: &mut [u8]) -> Result<[Region; 4], RenderError> {
+    check(layout, pixels)?;
+    draw_moving(number, layout, pixels);
     Ok(layout.moving())
 }
 
-fn checked(width: u32, height: u32, pixels: &[u8]) -> Result<Layout, RenderError> {
-    let layout = Layout::of(width, height)?;
+fn check(layout: &Layout, pixels: &[u8]) -> Result<(), RenderError> {
     if pixels.len() == layout.bytes() {
-        Ok(layout)
+        Ok(())
     } else {
         Err(RenderError::WrongSize { need: layout.bytes(), got: pixels.len() })
     }
@@ -109,8 +118,12 @@ pub(crate) fn draw_moving(number: u32, layout: &Layout, pixels: &mut [u8]) {
     }
     canvas.fill(layout.title, PAPER);
     canvas.line(layout.title, &format!("frame {number}"), layout.dot);
-    draw_text(number, layout, &mut canvas);
-    draw_noise(number, layout.noise, &mut canvas);
+    for (region, usual) in [(layout.text, Content::Text), (layout.noise, Content::Noise)] {
+        match if layout.content == Content::Both { usual } else { layout.content } {
+            Content::Noise => draw_noise(number, region, &mut canvas),
+            Content::Both | Content::Text => draw_text(number, region, layout.dot, &mut canvas),
+        }
+    }
 }
 
 /// Pixels from one line of text to the next.
@@ -119,10 +132,9 @@ fn line_pitch(dot: u32) -> u32 {
 }
 
 /// The window on an endless text, `SCROLL` rows further down with each number.
-fn draw_text(number: u32, layout: &Layout, canvas: &mut Canvas<'_>) {
-    let region = layout.text;
-    let pitch = u64::from(line_pitch(layout.dot));
-    let columns = (region.width / (font::WIDTH * layout.dot)) as usize;
+fn draw_text(number: u32, region: Region, dot: u32, canvas: &mut Canvas<'_>) {
+    let pitch = u64::from(line_pitch(dot));
+    let columns = (region.width / (font::WIDTH * dot)) as usize;
     let (mut shown, mut text) = (u64::MAX, String::new());
     for y in 0..region.height {
         let down = u64::from(number) * SCROLL + u64::from(y);
@@ -131,7 +143,7 @@ fn draw_text(number: u32, layout: &Layout, canvas: &mut Canvas<'_>) {
             shown = line;
             text = words(line, columns);
         }
-        canvas.scan(region, y, &text, inside / layout.dot, layout.dot);
+        canvas.scan(region, y, &text, inside / dot, dot);
     }
 }
 
@@ -272,6 +284,22 @@ mod tests {
             let (then, now) = (at(&a, x + PAN as u32, noise.y + 9), at(&b, x, noise.y + 9));
             assert!(u64::from(now.abs_diff(then)) < GRAIN);
         }
+    }
+
+    // Sabotage: show noise in one place whatever was asked for.
+    #[test]
+    fn what_moves_may_be_all_text_or_all_noise() {
+        let is_grey = |content, region: Region| {
+            let layout = Layout::of(640, 360).unwrap().showing(content);
+            let mut pixels = vec![0; 640 * 360 * 4];
+            render_in(&layout, 7, &mut pixels).unwrap();
+            let row = &pixels[((region.y + 5) * 640 + region.x) as usize * 4..][..region.width as usize * 4];
+            row.chunks(4).all(|pixel| pixel[0] == pixel[1] && pixel[1] == pixel[2])
+        };
+        let Layout { text, noise, .. } = Layout::of(640, 360).unwrap();
+        let found = [Content::Both, Content::Text, Content::Noise]
+            .map(|content| (is_grey(content, text), is_grey(content, noise)));
+        assert_eq!(found, [(false, true), (false, false), (true, true)]);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::Context;
-use lumen_stamp::Layout;
+use lumen_stamp::{Content, Layout};
 use wayland_client::{
     Connection, Dispatch, QueueHandle, delegate_noop,
     globals::{GlobalListContents, registry_queue_init},
@@ -38,6 +38,8 @@ pub struct Pace {
     pub first: u32,
     /// Only the first number.
     pub still: bool,
+    /// What moves.
+    pub content: Content,
     /// Frames a second at most.
     pub most_per_second: Option<u32>,
 }
@@ -152,7 +154,7 @@ impl Window {
         }
         let pool = Layout::of(width, height)
             .context("the output is too small")
-            .and_then(|layout| Pool::new(&self.shm, queue, layout));
+            .and_then(|layout| Pool::new(&self.shm, queue, layout.showing(self.pace.content)));
         match pool {
             Ok(pool) => self.pool = Some(pool),
             Err(error) => self.ended = Some(Err(error)),

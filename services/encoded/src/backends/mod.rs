@@ -1,5 +1,6 @@
-//! What encodes. One file per backend; each is chosen by name and says who it is.
+//! What encodes: one file per backend; each is chosen by name and says who it is. And what converts for it.
 
+pub mod kernel;
 pub mod openh264;
 
 use std::fmt;

@@ -65,6 +65,8 @@ pub struct Model {
     refine: f64,
     /// Sinks from 1 while bits are spare and refining seems too dear, because only trying shows what it costs.
     hope: f64,
+    /// Share of a picture that is usually new.
+    novelty: f64,
     /// Quantiser that the reference picture is mostly coded with; `None` before the first.
     reference: Option<f64>,
     last: Grain,
@@ -96,7 +98,6 @@ struct Cost {
     peak: f64,
     at: f64,
     difference: f64,
-    novelty: f64,
 }
 
 impl Default for Model {
@@ -106,6 +107,7 @@ impl Default for Model {
             change: None,
             refine: REFINE_COST,
             hope: 1.0,
+            novelty: 0.0,
             reference: None,
             last: Grain::COARSEST,
         }
@@ -125,8 +127,7 @@ impl Model {
 
     /// Whether the picture is a new one rather than the last one moved.
     pub fn is_cut(&self, change: &Change) -> bool {
-        let usual = self.change.map_or(0.0, |cost| cost.novelty);
-        change.novelty > CUT_NOVELTY + CUT_RATIO * usual
+        change.novelty > CUT_NOVELTY + CUT_RATIO * self.novelty
     }
 
     /// The finest quantiser whose IDR has `aim` bits.
@@ -242,13 +243,7 @@ impl Model {
 
     fn learn_change(&mut self, qp: f64, change: &Change, bits: f64) {
         let Some(cost) = self.change else {
-            self.change = Some(Cost {
-                mean: bits,
-                peak: bits,
-                at: qp,
-                difference: change.difference,
-                novelty: change.novelty,
-            });
+            self.change = Some(Cost { mean: bits, peak: bits, at: qp, difference: change.difference });
             return;
         };
         let here = halved(cost.at, qp, HALVING);
@@ -259,7 +254,6 @@ impl Model {
             mean: mean + (bits - mean) * weight,
             peak: bits.max(peak * PEAK_DECAY),
             at: qp,
-            novelty: cost.novelty + (change.novelty - cost.novelty) * WEIGHT,
             difference: cost.difference + (change.difference - cost.difference) * WEIGHT,
         });
     }
@@ -271,6 +265,10 @@ impl Model {
         if plan.coding == Coding::Idr || self.is_cut(change) {
             // What was learned at finer grains is too hopeful for a picture that is coarse again.
             self.refine = self.refine.max(REFINE_COST);
+        }
+        if !self.is_empty() && change.fraction > 0.0 {
+            // Of new pages too: where one follows the other, they are no longer given a new page's bits.
+            self.novelty += (change.novelty - self.novelty) * WEIGHT;
         }
         self.reference = Some(match plan.coding {
             Coding::Idr => grain,

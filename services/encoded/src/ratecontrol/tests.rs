@@ -15,7 +15,11 @@ fn run(bench: &mut Bench, numbers: impl IntoIterator<Item = usize>) -> Vec<Outco
 
 /// Every picture within its limit at `bitrate`.
 fn assert_limits(outcomes: &[Outcome], bitrate: f64) {
-    let frame = bitrate / RATE;
+    assert_limits_at(outcomes, bitrate, RATE);
+}
+
+fn assert_limits_at(outcomes: &[Outcome], bitrate: f64, rate: f64) {
+    let frame = bitrate / rate;
     for (index, outcome) in outcomes.iter().enumerate() {
         let limit = if outcome.idr { IDR_LIMIT } else { FRAME_LIMIT };
         assert!(
@@ -28,14 +32,20 @@ fn assert_limits(outcomes: &[Outcome], bitrate: f64) {
 
 /// Every two seconds have the bits of `bitrate` within 10 %.
 fn assert_bitrate(outcomes: &[Outcome], bitrate: f64) {
-    for (start, window) in outcomes.windows(120).enumerate() {
+    assert_bitrate_at(outcomes, bitrate, 60);
+}
+
+fn assert_bitrate_at(outcomes: &[Outcome], bitrate: f64, rate: usize) {
+    for (start, window) in outcomes.windows(2 * rate).enumerate() {
         let share = window.iter().map(|outcome| outcome.bits).sum::<f64>() / 2.0 / bitrate;
         let course: Vec<_> = outcomes
             .chunks(10)
             .map(|ten| {
                 (
                     ten[0].grain,
-                    (ten.iter().map(|outcome| outcome.bits).sum::<f64>() / bitrate * 6.0 * 100.0) as u32,
+                    (ten.iter().map(|outcome| outcome.bits).sum::<f64>() / bitrate / 10.0
+                        * rate as f64
+                        * 100.0) as u32,
                 )
             })
             .collect();
@@ -75,6 +85,33 @@ fn another_bitrate_is_met_at_once() {
     }
 }
 
+// Sabotage: as above, or let a debt of the bitrate before grow with the new one.
+#[test]
+fn a_bitrate_that_falls_to_a_fifth_and_rises_tenfold_is_met() {
+    let mut bench = Bench::new(scene(40), 10_000_000);
+    let mut number = 0;
+    for mbit in [10, 2, 20] {
+        bench.rc.set_bitrate(mbit * 1_000_000);
+        let outcomes = run(&mut bench, number..number + 180);
+        number += 180;
+        assert_limits(&outcomes, f64::from(mbit) * 1e6);
+        // The first half second pays what the bitrate before left.
+        assert_bitrate(&outcomes[30..], f64::from(mbit) * 1e6);
+    }
+}
+
+// Sabotage: take every rate for 60 a second.
+#[test]
+fn slow_and_fast_outputs_keep_the_limits_and_the_bitrate() {
+    for rate in [30, 240] {
+        let small = Scene { width: 640, height: 360, seed: 1, noise: 60 };
+        let mut bench = Bench::at_rate(small, 4_000_000, rate);
+        let outcomes = run(&mut bench, 0..rate as usize * 3);
+        assert_limits_at(&outcomes, 4e6, rate.into());
+        assert_bitrate_at(&outcomes[rate as usize / 2..], 4e6, rate as usize);
+    }
+}
+
 // Sabotage: let `judge` always answer `Send`.
 #[test]
 fn a_new_page_keeps_the_limits_and_gets_sharp() {
@@ -104,6 +141,33 @@ fn a_still_picture_gets_sharp_and_is_left_alone() {
     assert!(outcomes.last().unwrap().psnr >= 38.0, "{:?}", outcomes.last());
 }
 
+// Sabotage: try the pass that went over its limit again after the IDR that replaced it.
+#[test]
+fn a_still_picture_too_dear_to_be_sharp_is_left_alone_too() {
+    let change = Change { texture: 3e7, texture_before: 3e7, ..Change::default() };
+    // Of noise: finer is dearer than usual, and a pass costs twice what an IDR of its grain has more.
+    let idr = |grain: f64| 5e5 * ((28.0 - grain) / 6.0).exp2();
+    let (mut reference, mut passes, mut idrs) = (51.0_f64, 0, 0);
+    let mut rc = RateControl::new(5_000_000, RATE);
+    while passes == 0 || rc.wants_refinement() {
+        passes += 1;
+        let mut plan = rc.plan(&change, false, passes * 16_666_667);
+        loop {
+            let grain = plan.grain.value();
+            let finer = (idr(grain + 2.5) - idr(reference)).max(100.0);
+            let bits = if plan.coding == Coding::Idr { idr(grain) } else { 2.0 * finer };
+            reference = if plan.coding == Coding::Idr { grain } else { reference.min(grain + 2.5) };
+            idrs += u32::from(plan.coding == Coding::Idr);
+            match rc.judge((bits / 8.0) as usize) {
+                Verdict::Send => break,
+                Verdict::Again(next) => plan = next,
+            }
+        }
+        assert!(passes < 120, "no end; {idrs} IDRs, coded at {reference}");
+    }
+    assert!(idrs > 1, "no pass went over its limit");
+}
+
 // Sabotage: let `Grain::block` be `None` for all grains.
 #[test]
 fn even_a_dense_page_at_a_low_bitrate_keeps_the_limits() {
@@ -122,4 +186,24 @@ fn an_idr_on_request_keeps_the_limit_and_needs_no_second_try() {
     let outcome = bench.step(60, true);
     assert!(outcome.idr && outcome.tries == 1, "{outcome:?}");
     assert_limits(&[outcome], 10e6);
+}
+
+// Sabotage: learn what is usually new only from pictures that are not taken for new pages.
+#[test]
+fn pictures_of_which_half_is_always_new_have_the_asked_bitrate() {
+    let (difference, texture) = (2e7, 3e7);
+    let change = Change { fraction: 0.5, novelty: 0.5, difference, texture, texture_before: texture };
+    // As noise costs: twice the bits for six quantisers less, whether predicted or not.
+    let bits = |plan: Plan| 4e5 * ((28.0 - plan.grain.value()) / 6.0).exp2();
+    let mut rc = RateControl::new(10_000_000, RATE);
+    let mut sent = Vec::new();
+    for number in 0..300 {
+        let mut plan = rc.plan(&change, false, number * 16_666_667);
+        while let Verdict::Again(next) = rc.judge((bits(plan) / 8.0) as usize) {
+            plan = next;
+        }
+        sent.push(bits(plan));
+    }
+    let share = sent[60..].iter().sum::<f64>() / 4.0 / 10e6;
+    assert!((0.9..=1.1).contains(&share), "{share:.3} of the bitrate");
 }

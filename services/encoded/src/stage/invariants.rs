@@ -2,7 +2,13 @@
 
 use std::collections::HashSet;
 
-use lumen_ipc::{capture::FromCapture, encode::Control, pool::PixelFormat};
+use lumen_ipc::{
+    Damage,
+    capture::FromCapture,
+    encode::Control,
+    pointer::Pointer,
+    pool::{Layout, PixelFormat},
+};
 use proptest::prelude::*;
 
 use super::*;
@@ -12,6 +18,8 @@ enum Op {
     Attach,
     HangUp,
     Frame,
+    Pointer,
+    PointerTaken,
     Sent,
     Control { idr_wanted: u32 },
     UpstreamLost,
@@ -25,6 +33,8 @@ fn op() -> impl Strategy<Value = Op> {
         1 => Just(Op::Attach),
         1 => Just(Op::HangUp),
         8 => Just(Op::Frame),
+        4 => Just(Op::Pointer),
+        2 => Just(Op::PointerTaken),
         8 => Just(Op::Sent),
         2 => (0u32..5).prop_map(|idr_wanted| Op::Control { idr_wanted }),
         1 => Just(Op::UpstreamLost),
@@ -37,6 +47,8 @@ fn op() -> impl Strategy<Value = Op> {
 /// A session with neighbours that keep the contract.
 struct World {
     session: Session,
+    /// The reader wants the pointer apart.
+    apart: bool,
     now_ns: u64,
     frames: u64,
     out: HashSet<u32>,
@@ -45,6 +57,12 @@ struct World {
     announced: Option<Mode>,
     unsent: Option<u64>,
     units: u64,
+    /// A movement of the pointer that was not answered.
+    pointer_out: bool,
+    /// What the reader was told of the pointer and has not answered.
+    told: bool,
+    /// Ids of bitmaps that the reader has.
+    bitmaps: HashSet<u32>,
     /// The next AccessUnit must be an IDR.
     idr_due: bool,
     fail_next: bool,
@@ -52,22 +70,23 @@ struct World {
 
 const SPEC: (u32, u32) = (640, 360);
 
-fn spec() -> StreamSpec {
+fn spec(apart: bool) -> StreamSpec {
     StreamSpec {
         width: SPEC.0,
         height: SPEC.1,
         refresh_mhz: 60_000,
         app: None,
-        cursor: None,
+        cursor: apart.then(|| "separate".into()),
         codec: "h264".into(),
         bitrate_bps: 10_000_000,
     }
 }
 
 impl World {
-    fn new() -> Self {
+    fn new(apart: bool) -> Self {
         Self {
-            session: Session::new(spec(), Duration::from_secs(3600), 0),
+            session: Session::new(spec(apart), Duration::from_secs(3600), 0),
+            apart,
             now_ns: 0,
             frames: 0,
             out: HashSet::new(),
@@ -76,6 +95,9 @@ impl World {
             announced: None,
             unsent: None,
             units: 0,
+            pointer_out: false,
+            told: false,
+            bitmaps: HashSet::new(),
             idr_due: true,
             fail_next: false,
         }
@@ -84,14 +106,27 @@ impl World {
     fn apply(&mut self, op: &Op) {
         match *op {
             Op::Attach => {
-                self.session.handle_attach(spec(), self.now_ns);
+                self.session.handle_attach(spec(self.apart), self.now_ns);
+                self.told = false;
+                self.bitmaps.clear();
                 (self.attached, self.announced, self.unsent, self.idr_due) = (true, None, None, true);
             }
             Op::HangUp => {
                 self.session.handle_hangup(self.now_ns);
                 (self.attached, self.announced, self.unsent) = (false, None, None);
+                self.told = false;
             }
             Op::Frame if self.linked && self.out.len() < MAX_FRAMES_OUT => self.send_frame(),
+            Op::Pointer if self.linked && !self.pointer_out => {
+                self.pointer_out = true;
+                let pointer = Some(Pointer { x: self.now_ns as i32, y: 0, bitmap: 1 });
+                let message = FromCapture::Pointer { pointer, timeline: Timeline::default() };
+                self.session.handle_capture(message, self.now_ns).unwrap();
+            }
+            Op::PointerTaken if self.told => {
+                self.told = false;
+                self.session.handle_reader(ToEncode::PointerTaken).unwrap();
+            }
             Op::Sent => {
                 if let Some(number) = self.unsent.take() {
                     assert_eq!(self.session.handle_reader(ToEncode::Sent { number }), Ok(Some(number)));
@@ -103,7 +138,8 @@ impl World {
             }
             Op::UpstreamLost if self.linked => {
                 self.session.handle_upstream_lost(self.now_ns);
-                self.linked = false;
+                (self.linked, self.pointer_out) = (false, false);
+                self.bitmaps.clear();
                 self.out.clear();
             }
             Op::Pool { wide } if self.linked => self.send_pool(if wide { 1280 } else { 640 }),
@@ -123,7 +159,7 @@ impl World {
             buffer: BufferId { pool: 1, buffer },
             damage: Damage::full(640, 360),
             skipped: 0,
-            pointer: None,
+            pointer: Some(Pointer { x: 0, y: self.frames as i32, bitmap: 2 }),
             timeline: Timeline::default(),
         };
         self.session.handle_capture(FromCapture::Frame(frame), self.now_ns).unwrap();
@@ -155,6 +191,15 @@ impl World {
             Output::Encode { kind, frame, .. } => self.encode(kind, frame),
             Output::End { .. } => panic!("the lease is an hour"),
             Output::Tell(_) | Output::SetBitrate(_) => {}
+            Output::Point(_) => assert!(!self.apart, "drawn where it is wanted apart"),
+            Output::AnswerPointer => {
+                assert!(std::mem::take(&mut self.pointer_out), "nothing was to be answered");
+            }
+            Output::TellBitmap(id) => assert!(self.bitmaps.insert(id), "told twice"),
+            Output::TellPointer(pointer) => {
+                assert!(self.apart && self.attached && !std::mem::replace(&mut self.told, true));
+                assert!(pointer.is_none_or(|pointer| self.bitmaps.contains(&pointer.bitmap)), "{pointer:?}");
+            }
         }
     }
 
@@ -180,6 +225,9 @@ impl World {
         if self.attached && self.unsent.is_none() && self.linked {
             assert!(self.out.is_empty(), "buffers {:?} were kept", self.out);
         }
+        if self.attached && self.linked && self.apart && !self.told {
+            assert!(!self.pointer_out, "a movement of the pointer was kept");
+        }
         assert!(self.out.len() <= MAX_FRAMES_OUT);
         let due = self.session.poll_timeout(self.now_ns);
         assert!(due != Some(Duration::ZERO), "something is due and was not done");
@@ -189,8 +237,8 @@ impl World {
 proptest! {
     // Sabotage: leave out any of the conditions in `poll_picture`, or return a buffer before it was read.
     #[test]
-    fn a_session_keeps_its_contract(ops in proptest::collection::vec(op(), 1..120)) {
-        let mut world = World::new();
+    fn a_session_keeps_its_contract(apart: bool, ops in proptest::collection::vec(op(), 1..120)) {
+        let mut world = World::new(apart);
         world.drain();
         for op in &ops {
             world.apply(op);

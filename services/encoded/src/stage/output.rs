@@ -5,6 +5,7 @@ use lumen_ipc::{
     bus::OutputSpec,
     capture::{Frame, MAX_FRAMES_OUT},
     encode::UnitKind,
+    pointer::Pointer,
     pool::BufferId,
 };
 
@@ -22,6 +23,14 @@ pub enum Output {
     Return(BufferId),
     /// Read this Frame's damaged part; if that fails, [`super::Session::handle_encoder_failure`].
     Take(Frame),
+    /// The pointer is there now, or nowhere; the picture taken last is encoded with it.
+    Point(Option<Pointer>),
+    /// Tell captured that it may send the next movement of the pointer.
+    AnswerPointer,
+    /// Tell the reader what the pointer of this id looks like.
+    TellBitmap(u32),
+    /// Tell the reader where the pointer is.
+    TellPointer(Option<Pointer>),
     /// Encode the picture taken last, then [`super::Session::handle_encoded`], [`super::Session::handle_unchanged`] or
     /// [`super::Session::handle_encoder_failure`].
     Encode {
@@ -47,6 +56,17 @@ pub enum Fault {
     /// More Frames are out than a link may have.
     #[error("captured sent a Frame while {MAX_FRAMES_OUT} were out")]
     TooManyFrames,
+    /// A movement of the pointer came before the one before was answered.
+    #[error("captured sent a movement of the pointer while another was not yet taken")]
+    TooManyPointers,
+    /// A Frame lies in a buffer that was not announced.
+    #[error("captured sent a Frame in buffer {buffer} of pool {pool}, which it has not announced")]
+    NoBuffer {
+        /// The pool it named.
+        pool: u32,
+        /// The buffer it named.
+        buffer: u32,
+    },
     /// The reader confirmed what was not sent to it.
     #[error("the reader confirmed AccessUnit {number}, which it was not sent")]
     NotUnsent {
@@ -68,6 +88,8 @@ pub struct Counters {
     pub superseded: u64,
     /// Frames without any difference to the one before.
     pub unchanged: u64,
+    /// Movements of the pointer alone.
+    pub pointers: u64,
     /// Links to captured.
     pub upstream_links: u64,
 }

@@ -2,6 +2,8 @@
 
 use lumen_ipc::{Failure, Mode};
 
+use super::pointing::Told;
+
 /// What the reader of this link was told and has said.
 #[derive(Debug, Default)]
 pub struct Reader {
@@ -13,6 +15,8 @@ pub struct Reader {
     pub unsent: Option<u64>,
     /// The first count on a link is only the start of counting, because a link begins with an IDR anyway.
     pub idr_wanted: Option<u32>,
+    /// What it was told of the pointer.
+    pub told: Told,
 }
 
 impl Reader {

@@ -1,5 +1,9 @@
 use super::*;
-use lumen_ipc::{Rect, pool::PixelFormat};
+use lumen_ipc::{
+    Damage, Rect,
+    pointer::Pointer,
+    pool::{Layout, PixelFormat},
+};
 
 const MS: u64 = 1_000_000;
 
@@ -253,4 +257,117 @@ fn failures_are_told_and_attempts_become_rarer() {
     assert_eq!(session.poll_timeout(now), None, "a request that can never work is not made again");
     session.handle_attach(spec(), now);
     assert_eq!(session.poll_output(now), Some(Output::Open(spec().output())), "unless asked again");
+}
+
+fn at(x: i32) -> Option<Pointer> {
+    Some(Pointer { x, y: 5, bitmap: 1 })
+}
+
+fn moved(x: i32, dequeued_ns: u64) -> FromCapture {
+    FromCapture::Pointer { pointer: at(x), timeline: Timeline { dequeued_ns, ..Timeline::default() } }
+}
+
+// Sabotage: encode a pointer at once however short ago the last picture was, or leave it unanswered.
+#[test]
+fn a_pointer_that_moves_alone_is_encoded_at_the_outputs_pace() {
+    let mut session = running();
+    session.handle_capture(moved(9, MS), 2 * MS).unwrap();
+    assert_eq!(drain(&mut session, 2 * MS), []);
+    assert_eq!(
+        session.poll_timeout(2 * MS),
+        Some(Duration::from_micros(15_500)),
+        "7/8 of 20 ms after the last"
+    );
+    let now = 2 * MS + 15_500_000;
+    let timeline = Timeline { dequeued_ns: MS, received_ns: 2 * MS, ..Timeline::default() };
+    let expected = [
+        Output::Point(at(9)),
+        Output::AnswerPointer,
+        Output::Encode { kind: UnitKind::Delta, frame: 1, timeline },
+    ];
+    assert_eq!(drain(&mut session, now), expected);
+    assert_eq!(session.counters().pointers, 1);
+}
+
+#[test]
+fn a_second_pointer_before_the_first_was_taken_is_a_fault() {
+    let mut session = running();
+    session.handle_capture(moved(1, 0), 0).unwrap();
+    assert_eq!(session.handle_capture(moved(2, 0), 0), Err(Fault::TooManyPointers));
+}
+
+// Sabotage: draw the pointer that moved before the Frame, or lose the one that moved after it.
+#[test]
+fn the_newest_word_about_the_pointer_counts() {
+    let mut session = running();
+    session.handle_capture(moved(1, 0), 0).unwrap();
+    give(&mut session, Frame { pointer: at(2), ..frame(2, 0) }, MS);
+    let outputs = drain(&mut session, MS);
+    assert_eq!(outputs[0], Output::AnswerPointer);
+    assert!(matches!(&outputs[1], Output::Take(frame) if frame.pointer == at(2)), "{outputs:?}");
+    // While that one is unsent, a Frame waits and the pointer moves on.
+    session.handle_encoded(2, UnitKind::Delta, false, MS);
+    give(&mut session, Frame { pointer: at(3), ..frame(3, 0) }, 2 * MS);
+    session.handle_capture(moved(4, 0), 3 * MS).unwrap();
+    assert_eq!(drain(&mut session, 3 * MS), [Output::AnswerPointer]);
+    session.handle_reader(ToEncode::Sent { number: 2 }).unwrap();
+    let outputs = drain(&mut session, 4 * MS);
+    assert!(matches!(&outputs[0], Output::Take(frame) if frame.pointer == at(4)), "{outputs:?}");
+}
+
+// Sabotage: draw it as well, tell it before the reader took the last, or tell a new reader no bitmap.
+#[test]
+fn a_pointer_that_is_wanted_apart_is_told_and_not_drawn() {
+    let apart = || StreamSpec { cursor: Some("separate".into()), ..spec() };
+    let mut session = running();
+    session.handle_attach(apart(), 0);
+    let opened = drain(&mut session, 0);
+    assert!(opened.contains(&Output::Open(apart().output())), "{opened:?}");
+    session.handle_encoded(2, UnitKind::Idr, false, 0);
+    session.handle_reader(ToEncode::Sent { number: 2 }).unwrap();
+    session.handle_linked();
+    give(&mut session, Frame { pointer: at(7), ..frame(1, 0) }, MS);
+    let told = [Output::TellBitmap(1), Output::TellPointer(at(7))];
+    let outputs = drain(&mut session, MS);
+    assert_eq!(outputs[..2], told);
+    assert!(matches!(&outputs[2], Output::Take(frame) if frame.pointer.is_none()), "{outputs:?}");
+    session.handle_encoded(3, UnitKind::Delta, false, MS);
+    session.handle_capture(moved(8, 0), 2 * MS).unwrap();
+    assert_eq!(drain(&mut session, 2 * MS), [], "the reader has not read the last one");
+    session.handle_reader(ToEncode::PointerTaken).unwrap();
+    assert_eq!(drain(&mut session, 2 * MS), [Output::AnswerPointer, Output::TellPointer(at(8))]);
+    session.handle_attach(apart(), 3 * MS);
+    let outputs = drain(&mut session, 3 * MS);
+    let again = [Output::TellBitmap(1), Output::TellPointer(at(8))];
+    assert!(outputs.windows(2).any(|two| two == again), "{outputs:?}");
+}
+
+// Sabotage: announce the new refresh rate with the old size, or keep the old spec for the next link.
+#[test]
+fn another_mode_is_opened_at_once_and_announced_when_its_pictures_come() {
+    let mut session = running();
+    let wide = StreamSpec { width: 1920, height: 1080, refresh_mhz: 144_000, ..spec() };
+    session.handle_attach(wide.clone(), MS);
+    let outputs = drain(&mut session, MS);
+    assert_eq!(outputs[..2], [Output::Open(wide.output()), Output::SetBitrate(10_000_000)]);
+    assert_eq!(outputs[2], Output::Announce(spec().mode().unwrap()), "until then the old picture is shown");
+    session.handle_encoded(2, UnitKind::Idr, false, MS);
+    session.handle_reader(ToEncode::Sent { number: 2 }).unwrap();
+    session.handle_linked();
+    session.handle_capture(FromCapture::Ready { mode: wide.mode().unwrap() }, 2 * MS).unwrap();
+    assert_eq!(drain(&mut session, 2 * MS), []);
+    assert!(session.handle_pool(&Layout { width: 1920, height: 1080, stride: 7680, ..layout() }));
+    give(&mut session, frame(1, 0), 3 * MS);
+    let outputs = drain(&mut session, 3 * MS);
+    assert_eq!(outputs[0], Output::Announce(wide.mode().unwrap()));
+    assert!(matches!(outputs.last(), Some(Output::Encode { kind: UnitKind::Idr, .. })), "{outputs:?}");
+}
+
+// Sabotage: wait for a new pool.
+#[test]
+fn another_refresh_rate_of_the_same_size_is_announced_at_once() {
+    let mut session = running();
+    let fast = Mode { refresh_mhz: 240_000, ..spec().mode().unwrap() };
+    session.handle_capture(FromCapture::Ready { mode: fast }, MS).unwrap();
+    assert_eq!(drain(&mut session, MS), [Output::Announce(fast)]);
 }

@@ -19,10 +19,12 @@ use lumen_ipc::{
     bus::{OutputSpec, StreamSpec},
     capture::{Frame, FromCapture, ToCapture},
     encode::{AccessUnit, FromEncode, ToEncode},
-    pool::{BufferId, Layout, PixelFormat},
+    pointer::{Pointer, PointerBitmap},
+    pool::{BufferId, Layout, Memory, PixelFormat, PoolDescription},
 };
 use lumen_stage::{
-    Link, LinkError, Received, Sessions, link, pool::Pool, pulse::Pulse, pulse::Pulses, ring::RingReader,
+    Link, LinkError, Received, Sessions, link, memory, pool::Pool, pulse::Pulse, pulse::Pulses,
+    ring::RingReader,
 };
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
@@ -63,6 +65,7 @@ impl Capture for Doors {
 /// encoded with one session's worth of neighbours.
 pub struct Street {
     pub sessions: Sessions<StreamSpec>,
+    pub board: Board,
     pub made: Arc<AtomicUsize>,
     doors: mpsc::Receiver<OwnedFd>,
 }
@@ -84,30 +87,36 @@ impl Street {
         let (sender, doors) = mpsc::channel();
         let made = Arc::new(AtomicUsize::new(0));
         let software = Software::new(1, "a test").unwrap();
+        let board = Board::default();
         let common = Common {
             generation: Generation(1),
             lease,
             max_bitrate_bps: 100_000_000,
             capture: Arc::new(Doors(Mutex::new(sender))),
             factory: Arc::new(Counted { software, made: made.clone(), on_thread }),
-            board: Board::default(),
+            board: board.clone(),
         };
         let sessions = Sessions::new(Pulses::default(), move |seat| run::run(seat, common.clone()));
-        Self { sessions, made, doors }
+        Self { sessions, board, made, doors }
     }
 
     /// transportd opens the session.
     pub fn reader(&self, spec: StreamSpec) -> Reader {
         let fd = self.sessions.open(SESSION, spec).unwrap();
         let link = Link::start(fd, Stage::Transportd, Generation(2), Stage::Encoded).unwrap();
-        Reader { link, ring: None, mode: None }
+        Reader { link, ring: None, mode: None, bitmaps: vec![], pointer: None }
     }
 
     /// captured is asked for a link.
     pub fn captured(&self, width: u32, height: u32) -> Captured {
+        self.captured_at(width, height, 60_000)
+    }
+
+    /// captured is asked for a link, and has an Output of this mode.
+    pub fn captured_at(&self, width: u32, height: u32, refresh_mhz: u32) -> Captured {
         let fd = self.doors.recv_timeout(PATIENCE).unwrap();
         let link = Link::start(fd, Stage::Captured, Generation(3), Stage::Encoded).unwrap();
-        Captured::new(link, width, height)
+        Captured::new(link, Mode { width, height, refresh_mhz })
     }
 }
 
@@ -128,13 +137,16 @@ pub struct Reader {
     link: Link,
     ring: Option<RingReader>,
     pub mode: Option<Mode>,
+    /// What it was told of a pointer apart from the picture: bitmaps, and where it is.
+    pub bitmaps: Vec<(PointerBitmap, OwnedFd)>,
+    pub pointer: Option<Pointer>,
 }
 
 impl Reader {
     /// The next AccessUnit and its bytes; takes in what is announced on the way.
     pub fn unit(&mut self) -> (AccessUnit, Vec<u8>) {
         loop {
-            let received = receive::<FromEncode>(&mut self.link).unwrap();
+            let mut received = receive::<FromEncode>(&mut self.link).unwrap();
             match received.message {
                 FromEncode::Ready { mode, ring_bytes, .. } => {
                     self.ring = Some(RingReader::import(received.fds[0].as_fd(), ring_bytes).unwrap());
@@ -145,7 +157,12 @@ impl Reader {
                     return (unit, bytes);
                 }
                 FromEncode::Failed(failure) => panic!("{failure}"),
-                other => panic!("{other:?}"),
+                FromEncode::Bitmap(bitmap) => self.bitmaps.push((bitmap, received.fds.remove(0))),
+                FromEncode::Pointer(pointer) => {
+                    self.pointer = pointer;
+                    self.say(ToEncode::PointerTaken);
+                }
+                FromEncode::Closing => panic!("closing"),
             }
         }
     }
@@ -166,15 +183,22 @@ pub struct Captured {
     layout: Layout,
     pixels: Vec<u8>,
     pub number: u64,
+    /// The pointer that the next Frames say.
+    pub pointer: Option<Pointer>,
+    /// Messages of the pointer that encoded took.
+    pub pointers_taken: u32,
+    /// The last pool that encoded could not read.
+    pub unreadable: Option<u32>,
     /// Buffers that encoded holds.
     pub out: Vec<u32>,
 }
 
 impl Captured {
-    fn new(link: Link, width: u32, height: u32) -> Self {
+    fn new(link: Link, mode: Mode) -> Self {
+        let Mode { width, height, .. } = mode;
         let layout = Layout { width, height, stride: width * 4, format: PixelFormat::Bgrx };
         let pool = Pool::new(1, layout, 5).unwrap();
-        link.send(&FromCapture::Ready { mode: Mode { width, height, refresh_mhz: 60_000 } }, &[]).unwrap();
+        link.send(&FromCapture::Ready { mode }, &[]).unwrap();
         link.send(&FromCapture::Pool(pool.description().clone()), &pool.fds()).unwrap();
         Self {
             link,
@@ -182,6 +206,9 @@ impl Captured {
             layout,
             pixels: vec![60; layout.stride as usize * height as usize],
             number: 0,
+            pointer: None,
+            pointers_taken: 0,
+            unreadable: None,
             out: vec![],
         }
     }
@@ -202,19 +229,33 @@ impl Captured {
         self.send();
     }
 
-    /// Sends the picture of before once more, as a new Frame.
+    /// Sends the picture of before once more, as a new Frame with its upper half damaged.
     pub fn send(&mut self) {
+        let Layout { width, height, .. } = self.layout;
+        self.send_damaged(&[Rect { x: 0, y: 0, width, height: height / 2 }]);
+    }
+
+    /// Draws a black rectangle.
+    pub fn blacken(&mut self, rect: Rect) {
+        for y in rect.y..rect.y + rect.height {
+            let start = (y * self.layout.stride + rect.x * 4) as usize;
+            self.pixels[start..start + rect.width as usize * 4].fill(0);
+        }
+    }
+
+    /// Sends the picture as a new Frame.
+    pub fn send_damaged(&mut self, rects: &[Rect]) {
         let buffer = (0..5).find(|buffer| !self.out.contains(buffer)).unwrap();
         let fd = self.pool.fds()[buffer as usize];
         rustix::io::pwrite(fd, &self.pixels, 0).unwrap();
         let mut damage = Damage::default();
-        damage.add(Rect { x: 0, y: 0, width: self.layout.width, height: self.layout.height / 2 });
+        rects.iter().for_each(|rect| damage.add(*rect));
         let frame = Frame {
             number: self.number,
-            buffer: BufferId { pool: 1, buffer },
+            buffer: BufferId { pool: self.pool.description().number, buffer },
             damage,
             skipped: 0,
-            pointer: None,
+            pointer: self.pointer,
             timeline: Timeline { dequeued_ns: lumen_stage::clock::now_ns(), ..Timeline::default() },
         };
         self.link.send(&FromCapture::Frame(frame), &[]).unwrap();
@@ -223,10 +264,54 @@ impl Captured {
 
     /// Waits until a buffer comes back.
     pub fn returned(&mut self) {
-        let received = receive::<ToCapture>(&mut self.link).unwrap();
-        let ToCapture::Return { buffer, .. } = received.message else { return };
-        let at = self.out.iter().position(|out| *out == buffer).expect("only what is out comes back");
-        self.out.remove(at);
+        while !self.hear() {}
+    }
+
+    /// Waits until a movement of the pointer is taken.
+    pub fn pointer_taken(&mut self) {
+        let before = self.pointers_taken;
+        while self.pointers_taken == before {
+            self.hear();
+        }
+    }
+
+    /// Takes the next message; whether a buffer came back by it.
+    pub fn hear(&mut self) -> bool {
+        match receive::<ToCapture>(&mut self.link).unwrap().message {
+            ToCapture::Return { buffer, .. } => {
+                let at = self.out.iter().position(|out| *out == buffer).expect("only what is out comes back");
+                self.out.remove(at);
+                return true;
+            }
+            ToCapture::PointerTaken => self.pointers_taken += 1,
+            ToCapture::Unreadable { pool } => self.unreadable = Some(pool),
+            ToCapture::Close => panic!("the session is not over"),
+        }
+        false
+    }
+
+    /// Says what the pointer of `id` looks like: a square of 16 pixels in one colour.
+    pub fn bitmap(&self, id: u32, pixel: [u8; 4]) {
+        let bitmap = PointerBitmap { id, width: 16, height: 16, hotspot_x: 0, hotspot_y: 0 };
+        let memory = memory::sealed("pointer", 1024).unwrap();
+        rustix::io::pwrite(&memory, &pixel.repeat(256), 0).unwrap();
+        self.link.send(&FromCapture::Bitmap(bitmap), &[memory.as_fd()]).unwrap();
+    }
+
+    /// Says that only the pointer moved.
+    pub fn moved(&self, pointer: Option<Pointer>) {
+        let timeline = Timeline { dequeued_ns: lumen_stage::clock::now_ns(), ..Timeline::default() };
+        self.link.send(&FromCapture::Pointer { pointer, timeline }, &[]).unwrap();
+    }
+
+    /// Announces buffers of another kind or size.
+    pub fn announce(&mut self, number: u32, memory: Memory, width: u32, height: u32) {
+        self.layout = Layout { width, height, stride: width * 4, ..self.layout };
+        let pool = Pool::new(number, self.layout, 5).unwrap();
+        let description = PoolDescription { memory, ..pool.description().clone() };
+        self.link.send(&FromCapture::Pool(description), &pool.fds()).unwrap();
+        self.pixels = vec![60; self.layout.stride as usize * height as usize];
+        self.pool = pool;
     }
 
     /// Whether encoded hangs up.

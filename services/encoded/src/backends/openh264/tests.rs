@@ -1,5 +1,6 @@
 use super::*;
-use crate::synthetic::Scene;
+use crate::{canvas::Canvas, convert::Source, synthetic::Scene};
+use lumen_ipc::Damage;
 
 const SHAPE: Shape = Shape { width: 320, height: 180, rate: 60.0 };
 
@@ -7,9 +8,9 @@ fn picture(number: usize) -> Picture {
     let scene = Scene { width: 320, height: 192, seed: 1, noise: 20 };
     let mut pixels = vec![0; 320 * 192 * 4];
     scene.draw(number, &mut pixels);
-    let mut picture = Picture::new(320, 180);
-    crate::convert::convert(&pixels, &scene.layout(), 0..180, &mut picture).unwrap();
-    picture
+    let (mut canvas, layout) = (Canvas::new(320, 180), scene.layout());
+    canvas.paint(Source { pixels: &pixels, layout: &layout }, &Damage::full(320, 180)).unwrap();
+    canvas.into_picture()
 }
 
 /// Types of the NAL units of an Annex B stream.
