@@ -1,9 +1,11 @@
 //! The command line. What cannot be right is refused here, before anything is connected.
 
-use std::{net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
+use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
 use clap::{Parser, Subcommand};
 use lumen_core::trust::Fingerprint;
+
+use crate::change::Change;
 
 /// Stream a desktop from a lumen host and judge what arrives.
 ///
@@ -56,6 +58,10 @@ pub struct StreamArgs {
     /// Stop so many seconds after the first picture
     #[arg(long, default_value = "10", value_name = "SECONDS", value_parser = seconds)]
     pub seconds: Duration,
+    /// Ask for another bitrate or mode so many seconds after the first picture, like 2:bitrate=2M or
+    /// 4:mode=1920x1080@60; may be given more than once
+    #[arg(long = "change", value_name = "AT:WHAT")]
+    pub changes: Vec<Change>,
     /// Stop after so many pictures, even if the seconds are not over
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub frames: Option<u64>,
@@ -131,6 +137,12 @@ impl FromStr for Mode {
             height: height.parse().map_err(|_| ModeSyntax)?,
             refresh_mhz: (hertz * 1000.0).round() as u32,
         })
+    }
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}x{}@{}", self.width, self.height, f64::from(self.refresh_mhz) / 1000.0)
     }
 }
 

@@ -13,7 +13,9 @@ use serde::Serialize;
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::{
+    change::Change,
     clock::Clock,
+    intervals::{IntervalSummary, Intervals, Seen, SizeSummary},
     judge::{Judge, StampSummary, Verdict},
     latency::{Latency, LatencySummary, Moments},
     notice::Notice,
@@ -51,6 +53,10 @@ pub struct DecodeSummary {
     pub largest_unit: usize,
     /// Bytes of the first access unit.
     pub first_unit: usize,
+    /// The sizes that came, in their order.
+    pub modes: Vec<SizeSummary>,
+    /// What came between the changes that were asked for.
+    pub intervals: Vec<IntervalSummary>,
     /// Size of the last picture.
     pub width: u32,
     /// Size of the last picture.
@@ -71,6 +77,8 @@ struct LogLine<'a> {
     number: u64,
     idr: bool,
     repeat: bool,
+    width: u32,
+    height: u32,
     bytes: usize,
     recovered_shards: usize,
     #[serde(flatten)]
@@ -88,6 +96,8 @@ pub struct DecodeContext {
     pub recording: Recording,
     /// Whether pictures are lumen-stamp's.
     pub stamped: bool,
+    /// What is asked for in mid-stream.
+    pub changes: Vec<Change>,
     /// How many frames wait; counted up by the sender.
     pub backlog: Arc<AtomicUsize>,
     /// Takes frames back whose memory can be used again.
@@ -116,16 +126,18 @@ struct Thread {
     decoder: Decoder,
     judge: Option<Judge>,
     latency: Latency,
+    intervals: Intervals,
     summary: DecodeSummary,
     /// When the first and the last picture were taken from the compositor.
     span: Option<(Timestamp, Timestamp)>,
 }
 
 impl Thread {
-    fn new(context: DecodeContext) -> Result<Self, DecodeError> {
+    fn new(mut context: DecodeContext) -> Result<Self, DecodeError> {
+        let intervals = Intervals::new(std::mem::take(&mut context.changes));
         let judge = context.stamped.then(Judge::default);
         let (latency, summary) = (Latency::default(), DecodeSummary::default());
-        Ok(Self { decoder: Decoder::new()?, judge, latency, summary, span: None, context })
+        Ok(Self { decoder: Decoder::new()?, judge, latency, intervals, summary, span: None, context })
     }
 
     fn run(mut self, frames: &mpsc::Receiver<ReceivedFrame>) -> Result<DecodeSummary, DecodeError> {
@@ -138,6 +150,7 @@ impl Thread {
         }
         self.context.recording.finish()?;
         self.summary.latency_us = self.latency.summary();
+        (self.summary.modes, self.summary.intervals) = self.intervals.summary();
         self.summary.stamp = self.judge.map(|judge| judge.summary());
         self.summary.span_s = self.span.map_or(0.0, |(first, last)| last.since(first).as_secs_f64());
         Ok(self.summary)
@@ -164,7 +177,10 @@ impl Thread {
         let picture = picture(&decoded);
         let verdict = self.judge.as_mut().map(|judge| judge.judge(&picture, frame.repeat));
         self.context.recording.keep(frame, &picture)?;
-        (self.summary.width, self.summary.height) = (picture.width, picture.height);
+        let size = (picture.width, picture.height);
+        (self.summary.width, self.summary.height) = size;
+        let (number, repeat) = (frame.number, frame.repeat);
+        self.intervals.add(Seen { frame: number, at: decoded_at, size, repeat, bytes });
         self.count(frame, decoded_at, verdict.as_ref())
     }
 
@@ -193,6 +209,8 @@ impl Thread {
                 number: frame.number,
                 idr: frame.idr,
                 repeat: frame.repeat,
+                width: self.summary.width,
+                height: self.summary.height,
                 bytes: frame.unit().len(),
                 recovered_shards: frame.recovered_shards,
                 verdict,

@@ -31,6 +31,8 @@ pub struct StampSummary {
     pub read: u64,
     /// Pictures without one.
     pub unreadable: u64,
+    /// Pictures without one after a change of size, before the program had drawn in the new one.
+    pub resizing: u64,
     /// Why the first of these had none.
     pub unreadable_because: Option<String>,
     /// The first number.
@@ -67,7 +69,11 @@ const SHARP_DB: f64 = 35.0;
 pub struct Judge {
     reference: Option<Reference>,
     summary: StampSummary,
+    /// Pictures of this size, from the first number on.
     pictures: u64,
+    size: Option<(u32, u32)>,
+    /// The size has changed, and no number came since.
+    is_resizing: bool,
     psnr_sum: f64,
     psnr_count: u64,
 }
@@ -75,13 +81,26 @@ pub struct Judge {
 impl Default for Judge {
     fn default() -> Self {
         let summary = StampSummary { strictly_rising: true, ..StampSummary::default() };
-        Self { reference: None, summary, pictures: 0, psnr_sum: 0.0, psnr_count: 0 }
+        Self {
+            reference: None,
+            summary,
+            pictures: 0,
+            size: None,
+            is_resizing: false,
+            psnr_sum: 0.0,
+            psnr_count: 0,
+        }
     }
 }
 
 impl Judge {
     /// Judges the next picture. `repeat` is what the host said of it.
     pub fn judge(&mut self, picture: &Picture<'_>, repeat: bool) -> Verdict {
+        let size = (picture.width, picture.height);
+        if self.size.replace(size).is_some_and(|before| before != size) {
+            // The compositor gives the program its new size after the first pictures of it.
+            (self.is_resizing, self.pictures) = (true, 0);
+        }
         let verdict = match self.look(picture) {
             Ok(verdict) => verdict,
             Err(error) => Verdict { unreadable: Some(error.to_string()), ..Verdict::default() },
@@ -132,11 +151,16 @@ impl Judge {
     fn follow(&mut self, verdict: &Verdict, repeat: bool) {
         let summary = &mut self.summary;
         let Some(number) = verdict.stamp else {
+            if self.is_resizing {
+                summary.resizing += 1;
+                return;
+            }
             summary.unreadable += 1;
             summary.unreadable_because =
                 summary.unreadable_because.take().or_else(|| verdict.unreadable.clone());
             return;
         };
+        self.is_resizing = false;
         summary.read += 1;
         summary.first.get_or_insert(number);
         if let Some(last) = summary.last {
@@ -247,6 +271,26 @@ mod tests {
         assert!(summary.text_psnr_min_db.unwrap() < 33.0, "{summary:?}");
         assert!(summary.patch_error_max > 5.0, "{summary:?}");
         assert_eq!(summary.sharp_from, None);
+    }
+
+    // Sabotage: count what the compositor shows before the program has its new size as unreadable, or never again after it.
+    #[test]
+    fn a_change_of_size_gives_the_program_time_to_draw() {
+        let mut judge = Judge::default();
+        judge.judge(&picture(&planes(7)), false);
+        let small = [vec![100; 160 * 90], vec![128; 80 * 45], vec![128; 80 * 45]];
+        let [y, cb, cr] = &small;
+        let plane = |bytes, stride| Plane { bytes, stride };
+        let picture_of_half =
+            Picture { width: 160, height: 90, y: plane(y, 160), cb: plane(cb, 80), cr: plane(cr, 80) };
+        judge.judge(&picture_of_half, false);
+        judge.judge(&picture_of_half, true);
+        assert_eq!((judge.summary().resizing, judge.summary().unreadable), (2, 0));
+        judge.judge(&picture(&planes(8)), false);
+        let grey = [vec![100; 320 * 180], vec![128; 160 * 90], vec![128; 160 * 90]];
+        judge.judge(&picture(&grey), false);
+        let summary = judge.summary();
+        assert_eq!((summary.read, summary.resizing, summary.unreadable), (2, 2, 1));
     }
 
     #[test]

@@ -2,11 +2,13 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod change;
 mod clock;
 mod connection;
 mod decode;
 mod failure;
 mod identity;
+mod intervals;
 mod judge;
 mod known_hosts;
 mod latency;
@@ -17,6 +19,7 @@ mod pulse;
 mod record;
 mod report;
 mod stream;
+mod tidings;
 mod video;
 mod workers;
 
@@ -107,6 +110,7 @@ fn report(args: &StreamArgs, dialer: &Dialer, outcome: Outcome) -> Result<(), Fa
             decoded: yielded.decoded,
             network: yielded.network,
             clock: outcome.clock,
+            tidings: outcome.tidings,
         };
         summary.derive_rates();
         summary.write(args.outputs.json.as_deref())?;

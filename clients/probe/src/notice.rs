@@ -14,6 +14,8 @@ pub enum Notice {
     },
     /// What came so far, about each second.
     Network(NetworkSummary),
+    /// Nothing listens on the host's video port any more.
+    HostStopped,
     /// The decoder has ended, because no more frames come or a file could not be written.
     DecoderEnded,
     /// The video thread has ended.

@@ -74,7 +74,13 @@ impl Output {
 /// An MP4 whose size is known once the first picture was decoded.
 enum Mp4 {
     Waiting(Output),
-    Running { path: PathBuf, muxer: Box<Muxer<BufWriter<File>>>, first: Timestamp, last_ns: Option<u64> },
+    Running {
+        path: PathBuf,
+        muxer: Box<Muxer<BufWriter<File>>>,
+        size: (u32, u32),
+        first: Timestamp,
+        last_ns: Option<u64>,
+    },
 }
 
 /// The last picture, kept because the decoder only lends it.
@@ -158,9 +164,13 @@ impl Recording {
             Some(Mp4::Waiting(output)) => Some(begin_mp4(output, frame, picture)?),
             running => running,
         };
-        let Some(Mp4::Running { path, muxer, first, last_ns }) = &mut self.mp4 else {
+        let Some(Mp4::Running { path, muxer, size, first, last_ns }) = &mut self.mp4 else {
             return Ok(());
         };
+        // A track has one size: pictures of another are left out, and the raw stream has all of them.
+        if *size != (picture.width, picture.height) {
+            return Ok(());
+        }
         // A repeat shows an old picture anew: its time is that of its encoding.
         let timeline = &frame.timeline;
         let shown = if frame.repeat { timeline.encode_begin } else { timeline.dequeued };
@@ -179,7 +189,13 @@ fn begin_mp4(output: Output, frame: &ReceivedFrame, picture: &Picture<'_>) -> Re
         .video(VideoCodec::H264, picture.width, picture.height, NOMINAL_FPS)
         .build()
         .map_err(|source| RecordError::Mp4 { path: path.clone(), source })?;
-    Ok(Mp4::Running { path, muxer: Box::new(muxer), first: frame.timeline.dequeued, last_ns: None })
+    Ok(Mp4::Running {
+        path,
+        muxer: Box::new(muxer),
+        size: (picture.width, picture.height),
+        first: frame.timeline.dequeued,
+        last_ns: None,
+    })
 }
 
 impl Still {

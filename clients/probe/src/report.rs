@@ -10,9 +10,11 @@ use serde::Serialize;
 
 use crate::{
     decode::DecodeSummary,
+    intervals::IntervalSummary,
     judge::StampSummary,
     latency::{LatencySummary, Percentiles},
     record::RecordError,
+    tidings::Tidings,
     video::NetworkSummary,
 };
 
@@ -53,6 +55,9 @@ pub struct Summary {
     pub network: NetworkSummary,
     /// The clocks.
     pub clock: ClockSummary,
+    /// What the host told.
+    #[serde(flatten)]
+    pub tidings: Tidings,
 }
 
 impl Summary {
@@ -114,10 +119,22 @@ impl Summary {
                 self.clock.rtt_us
             ),
         ];
+        lines.extend(d.intervals.iter().filter(|_| d.intervals.len() > 1).map(interval_line));
         lines.extend(latency_table(&d.latency_us));
         lines.extend(d.stamp.as_ref().map(stamp_line));
         lines.join("\n") + "\n"
     }
+}
+
+fn interval_line(interval: &IntervalSummary) -> String {
+    let change = if interval.change.is_empty() { "as launched" } else { &interval.change };
+    format!(
+        "from {:>4.1} s {change}: {} pictures at {:.1} fps, {:.2} Mbit/s",
+        interval.from_s,
+        interval.frames,
+        interval.fps,
+        interval.bitrate_bps / 1e6
+    )
 }
 
 fn latency_table(latency: &LatencySummary) -> Vec<String> {

@@ -11,7 +11,8 @@ use quinn::ConnectionError;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::{
-    args::StreamArgs,
+    args::{self, StreamArgs},
+    change::{Schedule, Wish},
     clock::Clock,
     connection::Dialer,
     failure::Failure,
@@ -20,6 +21,7 @@ use crate::{
     pulse::Pulse,
     record::Recording,
     report::ClockSummary,
+    tidings::Tidings,
     video::{Channel, NetworkSummary},
     workers::{Setup, Workers, Yield},
 };
@@ -57,6 +59,8 @@ pub struct Outcome {
     pub yielded: Result<Yield, Failure>,
     /// The clocks.
     pub clock: ClockSummary,
+    /// What the host told.
+    pub tidings: Tidings,
 }
 
 /// One session.
@@ -75,6 +79,8 @@ pub struct Stream<'a> {
     first_picture: Option<Timestamp>,
     connections: u64,
     pulse: Pulse,
+    schedule: Schedule,
+    tidings: Tidings,
 }
 
 impl<'a> Stream<'a> {
@@ -108,6 +114,8 @@ impl<'a> Stream<'a> {
             first_picture: None,
             connections: 1,
             pulse: Pulse::default(),
+            schedule: Schedule::new(args.changes.clone()),
+            tidings: Tidings::default(),
         })
     }
 
@@ -130,6 +138,7 @@ impl<'a> Stream<'a> {
             launch_to_picture: self.first_picture.map(|at| at.since(self.started)),
             yielded,
             clock: self.pulse.summary(),
+            tidings: self.tidings,
         }
     }
 
@@ -177,6 +186,8 @@ impl<'a> Stream<'a> {
             ClientEvent::Launched(launched) => self.begin(launched).map_err(End::Failed)?,
             ClientEvent::Resumed(_) => self.pulse.start(self.clock.now()),
             ClientEvent::Dial => self.redial().await?,
+            ClientEvent::ModeChanged(changed) => self.tidings.mode_changed(changed, self.since_dial()),
+            ClientEvent::Notice(notice) => self.tidings.notice(notice, self.since_dial()),
             ClientEvent::Pong(sample) => self.pulse.handle_pong(sample),
         }
         Ok(())
@@ -199,6 +210,7 @@ impl<'a> Stream<'a> {
             host_clock: self.pulse.host_clock(),
             recording,
             stamped: self.args.stamp,
+            changes: self.args.changes.clone(),
             notices: self.notify.clone(),
         };
         self.workers = Some(Workers::start(channel, setup)?);
@@ -244,6 +256,10 @@ impl<'a> Stream<'a> {
             Notice::NeedIdr { after_frame } => self.session.request_idr(after_frame),
             Notice::Network(network) => self.session.stats(self.stats(&network)),
             // Why it ended is known when the threads are joined.
+            Notice::HostStopped => {
+                let why = "the host has stopped: nothing listens on its video port any more".into();
+                return Err(End::Failed(Failure::BrokenOff { why }));
+            }
             Notice::DecoderEnded | Notice::VideoEnded => return Err(End::Enough),
             Notice::Pictures(pictures) => {
                 let now = self.clock.now();
@@ -273,6 +289,7 @@ impl<'a> Stream<'a> {
         if self.pulse.is_due(now) {
             self.session.ping(now);
         }
+        self.make_changes(now);
         if self.end_of_time().is_none_or(|end| now < end) {
             return Ok(());
         }
@@ -282,13 +299,29 @@ impl<'a> Stream<'a> {
         })
     }
 
+    /// Asks for what is due.
+    fn make_changes(&mut self, now: Timestamp) {
+        let Some(first) = self.first_picture else { return };
+        while let Some(change) = self.schedule.due(now.since(first)) {
+            match change.wish {
+                Wish::Bitrate(bitrate) => self.session.set_bitrate(bitrate.0),
+                Wish::Mode(mode) => self.session.set_mode(mode_of(mode)),
+            }
+        }
+    }
+
+    fn since_dial(&self) -> Duration {
+        self.clock.now().since(self.started)
+    }
+
     fn end_of_time(&self) -> Option<Timestamp> {
         let (_, launched) = self.launched.as_ref()?;
         Some(self.first_picture.map_or(*launched + self.args.patience, |first| first + self.args.seconds))
     }
 
     fn next_deadline(&self) -> Timestamp {
-        let deadlines = [self.session.poll_timeout(), self.end_of_time(), self.pulse.next()];
+        let change = self.first_picture.zip(self.schedule.next()).map(|(first, at)| first + at);
+        let deadlines = [self.session.poll_timeout(), self.end_of_time(), self.pulse.next(), change];
         deadlines.into_iter().flatten().min().unwrap_or_else(|| self.clock.now() + NOTHING_DUE)
     }
 
@@ -323,15 +356,18 @@ async fn write(link: &mut Option<Link>, bytes: &[u8]) {
 }
 
 fn launch(args: &StreamArgs) -> Launch {
-    let mode = args.mode;
     Launch {
-        mode: Mode { width: mode.width, height: mode.height, refresh_mhz: mode.refresh_mhz },
+        mode: mode_of(args.mode),
         bitrate_bps: args.bitrate.0,
         parity_percent: args.parity,
         datagram_len: DEFAULT_DATAGRAM_LEN as u16,
         app: args.app.clone(),
         codecs: vec![Codec::H264],
     }
+}
+
+fn mode_of(mode: args::Mode) -> Mode {
+    Mode { width: mode.width, height: mode.height, refresh_mhz: mode.refresh_mhz }
 }
 
 /// SIGINT or SIGTERM: what came until then is still reported.

@@ -37,6 +37,9 @@ const RECEIVE_BUFFER: usize = 16 << 20;
 /// Because the kernel joins at most 64 datagrams, up to 64 KiB, into one.
 const BATCH_BYTES: usize = 1 << 16;
 
+/// Hellos answered by *port unreachable* in a row after which the host counts as stopped: one that restarts keeps its socket.
+const REFUSALS: u32 = 3;
+
 /// Longest time in poll(), so that `stop` is seen.
 const LONGEST_WAIT: Duration = Duration::from_millis(50);
 
@@ -145,6 +148,8 @@ struct Thread {
     wire_bytes: u64,
     idr_requests: u64,
     hellos: u64,
+    /// Hellos refused since the last datagram.
+    refusals: u32,
     /// The decoder is gone.
     deaf: bool,
 }
@@ -173,6 +178,7 @@ impl Thread {
             wire_bytes: 0,
             idr_requests: 0,
             hellos: 0,
+            refusals: 0,
             deaf: false,
         })
     }
@@ -196,13 +202,24 @@ impl Thread {
         let datagram = self.sealer.seal_hello(now, &mut self.counter)?;
         match self.socket.send(&datagram) {
             Ok(_) => self.hellos += 1,
-            Err(error) if is_passing(&error) => {}
+            Err(error) if is_passing(&error) => self.count_refusal(&error),
             Err(error) => return Err(VideoError::at("send")(error)),
         }
         let came = self.opener.counters().opened > 0;
         self.next_hello = now + if came { STEADY_HELLO } else { EAGER_HELLO };
         self.deaf |= self.context.notices.send(Notice::Network(self.summary())).is_err();
         Ok(())
+    }
+
+    /// A host that never sent anything may have another port blocked, and is not said to have stopped.
+    fn count_refusal(&mut self, error: &io::Error) {
+        if error.kind() != io::ErrorKind::ConnectionRefused || self.opener.counters().opened == 0 {
+            return;
+        }
+        self.refusals += 1;
+        if self.refusals == REFUSALS {
+            self.deaf |= self.context.notices.send(Notice::HostStopped).is_err();
+        }
     }
 
     /// Takes all datagrams that wait, up to a batch at a time.
@@ -214,7 +231,10 @@ impl Thread {
             let count = match self.state.recv(UdpSockRef::from(&self.socket), &mut slices, &mut metas) {
                 Ok(count) => count,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-                Err(error) if is_passing(&error) => continue,
+                Err(error) if is_passing(&error) => {
+                    self.count_refusal(&error);
+                    continue;
+                }
                 Err(error) => return Err(VideoError::at("receive")(error)),
             };
             let now = self.context.clock.now();
@@ -224,6 +244,7 @@ impl Thread {
                     self.wire_bytes += datagram.len() as u64;
                     // A datagram that is not opened is counted by the opener; hellos never come this way.
                     if let Ok(Opened::Video(shard)) = self.opener.open(datagram) {
+                        self.refusals = 0;
                         self.reassembler.handle_shard(&shard, now);
                     }
                 }

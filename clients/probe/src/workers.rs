@@ -13,6 +13,7 @@ use lumen_core::ClockEstimator;
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::{
+    change::Change,
     clock::Clock,
     decode::{DecodeContext, DecodeError, DecodeSummary, decode},
     failure::Failure,
@@ -40,6 +41,8 @@ pub struct Setup {
     pub recording: Recording,
     /// Whether pictures are lumen-stamp's.
     pub stamped: bool,
+    /// What is asked for in mid-stream.
+    pub changes: Vec<Change>,
     /// To the control thread.
     pub notices: UnboundedSender<Notice>,
 }
@@ -57,7 +60,7 @@ impl Workers {
     /// # Errors
     /// [`Failure::System`] if there can be no more threads.
     pub fn start(channel: Channel, setup: Setup) -> Result<Self, Failure> {
-        let Setup { clock, host_clock, recording, stamped, notices } = setup;
+        let Setup { clock, host_clock, recording, stamped, changes, notices } = setup;
         let (frames, to_decode) = mpsc::channel();
         let (spent, to_reuse) = mpsc::channel();
         let backlog = Arc::new(AtomicUsize::new(0));
@@ -79,7 +82,8 @@ impl Workers {
                 result
             }
         })?;
-        let context = DecodeContext { clock, host_clock, recording, stamped, backlog, spent, notices };
+        let context =
+            DecodeContext { clock, host_clock, recording, stamped, changes, backlog, spent, notices };
         let decoder = spawn("decoder", move || decode(&to_decode, context))?;
         Ok(Self { stop, video, decoder })
     }

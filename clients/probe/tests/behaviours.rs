@@ -15,3 +15,4 @@ mod parity_mends_what_the_network_loses;
 mod recordings_hold_the_stream;
 mod the_clock_offset_changes_no_figure;
 mod what_goes_wrong_is_said_and_has_its_exit_code;
+mod what_the_host_tells_is_kept_and_shown;

@@ -6,6 +6,7 @@
 //! name = "what the administrator calls it"
 //! ```
 //! The list in memory is what counts; it changes only after the file did, so a full disk cannot make the two differ.
+//! While the file is written the list can be read: a slow disk holds up no handshake.
 
 use std::{
     collections::BTreeMap,
@@ -47,6 +48,8 @@ struct Entry {
 #[derive(Debug)]
 pub struct Clients {
     vault: Vault,
+    /// Held while the file is written, so that one change follows another.
+    writing: Mutex<()>,
     allowed: RwLock<BTreeMap<Fingerprint, String>>,
     refusals: Mutex<Refusals>,
 }
@@ -67,7 +70,8 @@ impl Clients {
             let key = fingerprint.parse().map_err(|error| damaged(format!("{fingerprint:?}: {error}")))?;
             allowed.insert(key, name);
         }
-        Ok(Self { vault: vault.clone(), allowed: RwLock::new(allowed), refusals: Mutex::default() })
+        let writing = Mutex::default();
+        Ok(Self { vault: vault.clone(), writing, allowed: RwLock::new(allowed), refusals: Mutex::default() })
     }
 
     /// Lets `client` stream from now on, also across restarts.
@@ -99,15 +103,24 @@ impl Clients {
     }
 
     fn change<T>(&self, edit: impl FnOnce(&mut BTreeMap<Fingerprint, String>) -> T) -> Result<T, VaultError> {
-        let mut allowed = self.allowed.write().unwrap_or_else(PoisonError::into_inner);
-        let mut next = allowed.clone();
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut next = self.allowed.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let before = next.len();
         let result = edit(&mut next);
-        let stored = self.store(&next);
+        let is_revoked = next.len() < before;
         // Who is revoked is out now, also where a full disk would let him in again after the next start.
-        if stored.is_ok() || next.len() < allowed.len() {
-            *allowed = next;
+        if is_revoked {
+            self.replace(next.clone());
         }
-        stored.map(|()| result)
+        self.store(&next)?;
+        if !is_revoked {
+            self.replace(next);
+        }
+        Ok(result)
+    }
+
+    fn replace(&self, next: BTreeMap<Fingerprint, String>) {
+        *self.allowed.write().unwrap_or_else(PoisonError::into_inner) = next;
     }
 
     fn store(&self, allowed: &BTreeMap<Fingerprint, String>) -> Result<(), VaultError> {

@@ -3,10 +3,16 @@
 use std::{net::SocketAddr, time::Duration};
 
 use lumen_stage::config::Span;
-use serde::{Deserialize, Deserializer, de::Error as _};
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error as _, IntoDeserializer as _},
+};
 
 /// Where lumen listens until it is told otherwise: this machine alone can reach it.
 const LISTEN: &str = "127.0.0.1:47777";
+
+/// How [`Keep`] is written where nothing but the administrator ends it.
+const UNTIL_RELEASED: &str = "until-released";
 
 /// What an administrator may set.
 #[derive(Debug, Clone, Deserialize)]
@@ -23,8 +29,27 @@ pub struct Config {
     pub handshake: Span,
     /// After which a silent client's connection counts as lost.
     pub idle: Span,
-    /// How long a session waits for a client whose connection was lost.
+    /// How long video goes on for a client whose connection was lost.
     pub resume: Span,
+    /// How long the Output and all else of such a client is kept for it.
+    pub keep: Keep,
+}
+
+/// A span of time, or `"until-released"`: until `lumenctl end`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keep(pub Duration);
+
+impl<'de> Deserialize<'de> for Keep {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        if text == UNTIL_RELEASED {
+            return Ok(Self(Duration::MAX));
+        }
+        let span = Span::deserialize(text.into_deserializer());
+        span.map(|span| Self(span.0)).map_err(|error: serde::de::value::Error| {
+            D::Error::custom(format!("{error}, or {UNTIL_RELEASED:?}"))
+        })
+    }
 }
 
 impl Default for Config {
@@ -36,6 +61,7 @@ impl Default for Config {
             handshake: Span(Duration::from_secs(10)),
             idle: Span(Duration::from_secs(10)),
             resume: Span(Duration::from_secs(10)),
+            keep: Keep(Duration::from_secs(10)),
         }
     }
 }
@@ -71,6 +97,16 @@ mod tests {
         let config: Config = load(&[], &[]).unwrap();
         assert!(config.listen.ip().is_loopback() && config.video().ip().is_loopback());
         assert_ne!(config.listen.port(), config.video_port);
+    }
+
+    #[test]
+    fn a_session_is_kept_for_a_time_or_until_it_is_released() {
+        let keep = |text: &str| load::<Config>(&[], &[format!("keep={text}")]).map(|config| config.keep.0);
+        assert_eq!(load::<Config>(&[], &[]).unwrap().keep.0, Duration::from_secs(10));
+        assert_eq!(keep("5 min").unwrap(), Duration::from_secs(300));
+        assert_eq!(keep("until-released").unwrap(), Duration::MAX);
+        let error = keep("for ever").unwrap_err().to_string();
+        assert!(error.contains("ms, s, min") && error.contains("until-released"), "{error}");
     }
 
     #[test]

@@ -122,5 +122,5 @@ fn welcome<U: Upstream>(incoming: Incoming, house: &Arc<House<U>>, lobby: &Arc<L
             tracing::debug!(STAGE = "transportd", "a connection from {from} came to nothing: {error}");
         }
     });
-    lobby.seat(birth, task.abort_handle());
+    lobby.seat(birth, from.ip(), task.abort_handle());
 }

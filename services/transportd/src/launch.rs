@@ -2,7 +2,7 @@
 
 use lumen_core::{
     PacketiserConfig,
-    control::{Codec, Launch, RefusalClass, Refused},
+    control::{self, Codec, Launch, RefusalClass, Refused},
 };
 use lumen_ipc::{
     Failure, FailureClass, Mode,
@@ -31,12 +31,7 @@ pub struct Request {
 /// # Errors
 /// The answer for the client.
 pub fn check(launch: &Launch) -> Result<Request, Refused> {
-    let mode =
-        Mode { width: launch.mode.width, height: launch.mode.height, refresh_mhz: launch.mode.refresh_mhz };
-    let refuse = |class, text: String, advice: &str| Refused { class, text, advice: advice.to_owned() };
-    mode.check().map_err(|error| {
-        refuse(RefusalClass::Mode, sentence(&error.to_string()), "Ask for another mode, like 1280x720@60.")
-    })?;
+    let mode = check_mode(launch.mode)?;
     if !(MIN_BITRATE..=MAX_BITRATE).contains(&launch.bitrate_bps) {
         let text = format!("A bitrate of {} bit/s cannot be streamed.", launch.bitrate_bps);
         return Err(refuse(RefusalClass::Mode, text, "Ask for 100 kbit/s to 1 Gbit/s."));
@@ -63,6 +58,26 @@ pub fn check(launch: &Launch) -> Result<Request, Refused> {
         seat: SeatSpec { width: mode.width, height: mode.height },
         cut,
     })
+}
+
+/// A mode that a client asks for, if it can be streamed at all.
+///
+/// # Errors
+/// The answer for the client.
+pub fn check_mode(mode: control::Mode) -> Result<Mode, Refused> {
+    let control::Mode { width, height, refresh_mhz } = mode;
+    Mode { width, height, refresh_mhz }.check().map_err(|error| {
+        refuse(RefusalClass::Mode, sentence(&error.to_string()), "Ask for another mode, like 1280x720@60.")
+    })
+}
+
+/// A mode in the words of the protocol.
+pub fn told(mode: Mode) -> control::Mode {
+    control::Mode { width: mode.width, height: mode.height, refresh_mhz: mode.refresh_mhz }
+}
+
+fn refuse(class: RefusalClass, text: String, advice: &str) -> Refused {
+    Refused { class, text, advice: advice.to_owned() }
 }
 
 fn sentence(text: &str) -> String {

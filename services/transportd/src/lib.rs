@@ -10,6 +10,7 @@
 //! sealed hello on the other.
 #![forbid(unsafe_code)]
 
+pub mod announcements;
 pub mod clients;
 pub mod config;
 pub mod control;

@@ -3,26 +3,31 @@
 //! ```text
 //! 0     magic 8 ‖ version u32 ‖ unused u32
 //! 16    slot of [`Fixed`], written once before the descriptor is stored        slot = checksum 8 ‖ length u32 ‖ bytes
-//! 2048  sequence u64 ‖ next_frame u64 ‖ bitrate u64 ‖ adoptions u64            each one store, so never torn
+//! 2048  sequence u64 ‖ next_frame u64 ‖ bitrate u64 ‖ adoptions u64 ‖ mode u64 ‖ texts u64    each one store, never torn
 //! 2304  slot of [`Way`]  ‖  2560  slot of [`Way`]: written in turn; the valid one with the higher turn counts
 //! ```
 //! **Invariant:** a number is advanced here before anything that carries it is sealed, so that a restart goes on at a
 //! number that nobody has seen.
+//!
+//! Version 1 ended with `adoptions`; what came after it reads as zero, which means: the mode of the launch, no text yet.
 
 use std::{
     net::{IpAddr, SocketAddr},
-    os::fd::{AsFd, OwnedFd},
-    sync::{Mutex, MutexGuard, PoisonError},
+    os::fd::AsFd,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
 };
 
 use aws_lc_rs::digest::{SHA256, digest};
 use lumen_core::SequenceCounter;
 use lumen_ipc::{
-    SessionId,
+    Mode, SessionId,
     codec::{self, CodecError, MAX_MESSAGE},
 };
 use lumen_stage::{
-    inherited,
+    inherited::{self, Stored},
     memory::{MemoryError, SharedMemory},
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -32,13 +37,17 @@ use crate::video::outlet::Destination;
 const BYTES: u64 = 4096;
 const MAGIC: [u8; 8] = *b"lumenses";
 /// Raised with each change of the layout.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
+/// What the version before wrote is read as well.
+const OLDEST: u32 = 1;
 
 const FIXED: usize = 16;
 const SEQUENCE: usize = 2048;
 const NEXT_FRAME: usize = 2056;
 const BITRATE: usize = 2064;
 const ADOPTIONS: usize = 2072;
+const MODE: usize = 2080;
+const TEXTS: usize = 2088;
 const WAYS: [usize; 2] = [2304, 2560];
 const CHECKSUM: usize = 8;
 const SLOT_HEAD: usize = CHECKSUM + 4;
@@ -47,7 +56,7 @@ const SLOT_HEAD: usize = CHECKSUM + 4;
 /// dies must not be passed on for ever.
 const MAX_ADOPTIONS: u64 = 3;
 
-/// Names of records in the fd store start with this; a session's id follows.
+/// Names of records in the fd store start with this; the session's id and its channel follow.
 pub const PREFIX: &str = "session-";
 
 /// What never changes in a session.
@@ -63,7 +72,7 @@ pub struct Fixed {
     pub channel: u32,
     /// The video channel's secret.
     pub secret: [u8; 32],
-    /// Pixels, pixels and mHz.
+    /// Pixels, pixels and mHz, as launched.
     pub mode: (u32, u32, u32),
     /// As launched.
     pub app: Option<String>,
@@ -105,6 +114,8 @@ pub enum RecordError {
 pub struct Record {
     name: String,
     memory: Mutex<SharedMemory>,
+    /// The next incarnation goes on with it.
+    is_left: AtomicBool,
 }
 
 impl Record {
@@ -117,8 +128,11 @@ impl Record {
         write(&mut memory, 0, &MAGIC);
         write(&mut memory, MAGIC.len(), &VERSION.to_le_bytes());
         write_slot(&mut memory, FIXED, fixed)?;
-        let record = Self::over(fixed.session, memory);
+        // With the channel, because one that takes this session over has the same id and its own record.
+        let name = format!("{PREFIX}{}-{:08x}", fixed.session, fixed.channel);
+        let record = Self::over(name, memory);
         record.set_bitrate(bitrate_bps);
+        record.set_mode(launched_mode(fixed));
         Ok(record)
     }
 
@@ -126,14 +140,19 @@ impl Record {
     ///
     /// # Errors
     /// [`RecordError`]; the session is lost.
-    pub fn adopt(fd: OwnedFd) -> Result<(Self, Fixed), RecordError> {
-        let memory = SharedMemory::adopt(fd, BYTES)?;
+    pub fn adopt(stored: Stored) -> Result<(Self, Fixed), RecordError> {
+        let mut memory = SharedMemory::adopt(stored.fd, BYTES)?;
         let version = read(&memory, MAGIC.len()).map(u32::from_le_bytes);
-        if read(&memory, 0) != Some(MAGIC) || version != Some(VERSION) {
+        let is_known = version.is_some_and(|version| (OLDEST..=VERSION).contains(&version));
+        if read(&memory, 0) != Some(MAGIC) || !is_known {
             return Err(RecordError::Unreadable);
         }
         let fixed: Fixed = read_slot(&memory, FIXED).ok_or(RecordError::Unreadable)?;
-        let record = Self::over(fixed.session, memory);
+        write(&mut memory, MAGIC.len(), &VERSION.to_le_bytes());
+        let record = Self::over(stored.name, memory);
+        if record.number(MODE) == 0 {
+            record.set_mode(launched_mode(&fixed));
+        }
         let adoptions = record.number(ADOPTIONS);
         if adoptions >= MAX_ADOPTIONS {
             return Err(RecordError::Deadly);
@@ -142,8 +161,8 @@ impl Record {
         Ok((record, fixed))
     }
 
-    fn over(session: SessionId, memory: SharedMemory) -> Self {
-        Self { name: format!("{PREFIX}{session}"), memory: Mutex::new(memory) }
+    fn over(name: String, memory: SharedMemory) -> Self {
+        Self { name, memory: Mutex::new(memory), is_left: AtomicBool::new(false) }
     }
 
     /// Puts it into the fd store; dropping the record takes it out.
@@ -153,9 +172,15 @@ impl Record {
         }
     }
 
-    /// A descriptor of the memory, as the fd store has it.
-    pub fn duplicate(&self) -> std::io::Result<OwnedFd> {
-        self.lock().as_fd().try_clone_to_owned()
+    /// Leaves it in the fd store for the next incarnation, which does not count this one as one that died with it.
+    pub fn leave(&self) {
+        self.forgive();
+        self.is_left.store(true, Relaxed);
+    }
+
+    /// A copy, as the fd store has it.
+    pub fn duplicate(&self) -> std::io::Result<Stored> {
+        Ok(Stored { name: self.name.clone(), fd: self.lock().as_fd().try_clone_to_owned()? })
     }
 
     /// Its client is back: what happened before is forgiven.
@@ -181,6 +206,32 @@ impl Record {
     /// The client asks for another.
     pub fn set_bitrate(&self, bps: u32) {
         self.set_number(BITRATE, bps.into());
+    }
+
+    /// The mode that was asked for last, and that the pictures have or will have.
+    pub fn mode(&self) -> Mode {
+        let packed = self.number(MODE);
+        Mode {
+            width: (packed >> 48) as u32,
+            height: (packed >> 32) as u32 & 0xffff,
+            refresh_mhz: packed as u32,
+        }
+    }
+
+    /// The pictures have another one. Width and height are below 2¹⁶, which [`Mode::check`] sees to.
+    pub fn set_mode(&self, mode: Mode) {
+        let size = u64::from(mode.width & 0xffff) << 48 | u64::from(mode.height & 0xffff) << 32;
+        self.set_number(MODE, size | u64::from(mode.refresh_mhz));
+    }
+
+    /// Number of the text that inputd was told last: one that is told again with it is not typed again.
+    pub fn texts(&self) -> u64 {
+        self.number(TEXTS)
+    }
+
+    /// To be called before inputd is told.
+    pub fn set_texts(&self, texts: u64) {
+        self.set_number(TEXTS, texts);
     }
 
     /// Where video goes, and the number of the hello that said so.
@@ -215,8 +266,10 @@ impl Record {
 
 impl Drop for Record {
     fn drop(&mut self) {
-        // Without systemd there is no store to remove it from.
-        let _ = inherited::remove(&self.name);
+        if !self.is_left.load(Relaxed) {
+            // Without systemd there is no store to remove it from.
+            let _ = inherited::remove(&self.name);
+        }
     }
 }
 
@@ -227,6 +280,11 @@ impl SequenceCounter for &Record {
         write(&mut memory, SEQUENCE, &first.checked_add(count)?.to_le_bytes());
         Some(first)
     }
+}
+
+fn launched_mode(fixed: &Fixed) -> Mode {
+    let (width, height, refresh_mhz) = fixed.mode;
+    Mode { width, height, refresh_mhz }
 }
 
 fn newest(memory: &SharedMemory) -> Option<Way> {
@@ -269,77 +327,4 @@ fn read_slot<T: DeserializeOwned>(memory: &SharedMemory, at: usize) -> Option<T>
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
-    use super::*;
-
-    pub fn fixed(n: u8) -> Fixed {
-        Fixed {
-            session: SessionId([n; 16]),
-            fingerprint: [n; 32],
-            client: "living room".into(),
-            channel: n.into(),
-            secret: [n; 32],
-            mode: (1280, 720, 60_000),
-            app: Some("x".repeat(256)),
-            parity_percent: 20,
-            datagram_len: 1400,
-        }
-    }
-
-    fn way(port: u16) -> Destination {
-        Destination { to: ([127, 0, 0, 1], port).into(), from: Some([127, 0, 0, 1].into()) }
-    }
-
-    /// Sabotage: keep a number in the process and write it later.
-    #[test]
-    fn the_next_incarnation_goes_on_at_numbers_nobody_has_seen() {
-        let record = Record::make(&fixed(1), 5).unwrap();
-        assert_eq!((&record).reserve(10), Some(0));
-        assert_eq!((&record).reserve(1), Some(10));
-        record.set_next_frame(7);
-        record.set_bitrate(6);
-        record.set_way(way(1), 3);
-        record.set_way(way(2), 4);
-        let kept = record.duplicate().unwrap();
-        let (next, known) = Record::adopt(kept).unwrap();
-        assert_eq!(known, fixed(1));
-        assert_eq!((&next).reserve(1), Some(11));
-        assert_eq!((next.next_frame(), next.bitrate()), (7, 6));
-        assert_eq!(next.way(), Some((way(2), 4)));
-    }
-
-    /// Sabotage: leave out the checksum, or use one slot.
-    #[test]
-    fn a_way_that_was_half_written_is_the_one_before() {
-        let record = Record::make(&fixed(1), 5).unwrap();
-        record.set_way(way(1), 3);
-        record.set_way(way(2), 4);
-        record.lock().bytes_mut()[WAYS[0] + SLOT_HEAD] ^= 1;
-        assert_eq!(record.way(), Some((way(1), 3)));
-    }
-
-    #[test]
-    fn foreign_and_damaged_memory_is_no_record() {
-        let spoil = |at: usize| {
-            let record = Record::make(&fixed(1), 5).unwrap();
-            record.lock().bytes_mut()[at] ^= 1;
-            Record::adopt(record.duplicate().unwrap())
-        };
-        for at in [0, 8, FIXED, FIXED + SLOT_HEAD + 3] {
-            assert!(matches!(spoil(at), Err(RecordError::Unreadable)), "{at}");
-        }
-        let null: OwnedFd = std::fs::File::open("/dev/null").unwrap().into();
-        assert!(matches!(Record::adopt(null), Err(RecordError::Memory(_))));
-    }
-
-    /// Sabotage: adopt without end.
-    #[test]
-    fn a_session_that_kills_its_incarnations_is_given_up() {
-        let record = Record::make(&fixed(1), 5).unwrap();
-        let adopt = || Record::adopt(record.duplicate().unwrap());
-        assert!((0..MAX_ADOPTIONS).all(|_| adopt().is_ok()));
-        assert!(matches!(adopt(), Err(RecordError::Deadly)));
-        record.forgive();
-        assert!(adopt().is_ok());
-    }
-}
+pub(crate) mod tests;

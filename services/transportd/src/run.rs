@@ -8,9 +8,9 @@ use lumen_stage::{
     inherited::{self, Stored},
     status::{Report, Stage1},
 };
-use quinn::{Endpoint, VarInt};
 
 use crate::{
+    announcements,
     config::Config,
     control,
     peers::{Peers, birth::adopt, connection::House, lobby::Lobby, pipeline::Grounds},
@@ -20,8 +20,11 @@ use crate::{
     video::{Outlet, Paths},
 };
 
-/// How long clients may take to hear that the host ends.
-const FAREWELL: Duration = Duration::from_millis(1000);
+/// How long the sessions may take to leave what they hold.
+const FAREWELL: Duration = Duration::from_millis(500);
+
+/// For what happens within a few turns of the event loop.
+const BREATH: Duration = Duration::from_millis(10);
 
 /// The stage's work from its boot to its end.
 ///
@@ -44,6 +47,7 @@ pub async fn run(mut boot: Boot<Config>) -> Result<(), Exit> {
             outlet: facts.outlet,
             video_port: facts.video.port(),
             patience: boot.config.resume.0,
+            keep: boot.config.keep.0,
         },
         clients: recovered.clients,
         peers: peers.clone(),
@@ -57,20 +61,24 @@ pub async fn run(mut boot: Boot<Config>) -> Result<(), Exit> {
     let endpoint = control::endpoint(&recovered.identity, clients, &boot.config, recovered.sockets.control)
         .map_err(|error| Exit::Environment(error.to_string()))?;
     let work = async {
-        control::listen(endpoint.clone(), house, lobby).await;
+        tokio::select! {
+            () = control::listen(endpoint, house, lobby) => {}
+            () = announcements::follow(bus.clone(), &peers) => {}
+        }
         Exit::Restart("the QUIC endpoint failed".into())
     };
-    serve(&bus, &boot.pulses, work, part(&endpoint, &peers)).await
+    serve(&bus, &boot.pulses, work, part(&peers)).await
 }
 
 /// Goes on with a session of the incarnation before.
 fn go_on(house: &House<Bus>, stored: Stored) {
-    match adopt(&house.grounds, &house.peers, &house.clients, stored.fd) {
+    let name = stored.name.clone();
+    match adopt(&house.grounds, &house.peers, &house.clients, stored) {
         Ok(session) => tracing::info!(STAGE = "transportd", SESSION = %session, "goes on"),
         Err(error) => {
-            tracing::warn!(STAGE = "transportd", "{} does not go on: {error}", stored.name);
+            tracing::warn!(STAGE = "transportd", "{name} does not go on: {error}");
             // Without systemd there is no store to remove it from.
-            let _ = inherited::remove(&stored.name);
+            let _ = inherited::remove(&name);
         }
     }
 }
@@ -79,17 +87,19 @@ fn socket(error: io::Error) -> Exit {
     Exit::Restart(format!("the sockets are of no use: {error}"))
 }
 
-/// Says goodbye to all clients.
-async fn part(endpoint: &Endpoint, peers: &Peers) {
-    peers.end_all("The host ends.");
+/// Leaves all sessions to the next incarnation: systemd keeps their records and the sockets when it restarts us, and drops
+/// them when it stops us. We cannot tell which of the two it is, so no client is sent away; one whose host has really
+/// stopped finds its video port closed, and the stages upstream let go after their leases.
+async fn part(peers: &Peers) {
+    peers.part();
     let heard = async {
-        while peers.count() > 0 || !peers.sessions().is_empty() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
+        while !peers.sessions().is_empty() {
+            tokio::time::sleep(BREATH).await;
         }
-        endpoint.close(VarInt::from_u32(0), b"the host ends");
-        endpoint.wait_idle().await;
+        // What the clients are told leaves on tasks of QUIC's own, which nobody can wait for.
+        tokio::time::sleep(BREATH).await;
     };
-    // Past the limit the process ends anyway, and a client learns it from the next incarnation or its idle timeout.
+    // Past the limit the process ends anyway, as in a crash.
     let _ = tokio::time::timeout(FAREWELL, heard).await;
 }
 
@@ -144,6 +154,7 @@ impl Facts {
             .set("sessions", self.peers.sessions().len() as u64)
             .set("clients", self.transport.clients.list().len() as u64)
             .set("refused", self.transport.clients.refused_count())
+            .set("handshakes", self.lobby.waiting() as u64)
             .set("made_room", self.lobby.expelled())
             .set("stray_datagrams", self.paths.strangers())
             .set("stray_descriptors", self.strangers);

@@ -1,15 +1,20 @@
 //! The brain of one session, sans-IO: what a client's launch, encoded's answers and the clock lead to.
 //!
 //! ```text
-//!     launch──► Opening ──Ready──► Streaming             a link that hangs up is opened again in both, at once the
-//!                 │ failure, deadline   │ failure          first time, later and later while none lives long
-//!                 ▼                     ▼
+//!     launch──► Opening ──Ready──► Streaming ◄─┐         a link that hangs up is opened again in both, at once the
+//!                 │ failure, deadline   │  │    │ Ready   first time, later and later while none lives long
+//!                 ▼              failure▼  └────┘ of another mode: ModeChanged
 //!              Refuse, Ended         Bye, Ended
 //! ```
+//! A failure that can pass (the desktop is locked, the compositor is away) ends no stream: the client is told what is
+//! missing, once, and told again when pictures come. A change of mode that can never be is taken back.
 
 use std::{collections::VecDeque, time::Duration};
 
-use lumen_core::{Timestamp, control::Refused};
+use lumen_core::{
+    Timestamp,
+    control::{Notice, NoticeKind, Refused},
+};
 use lumen_ipc::{Failure, FailureClass, Mode, encode::Codec};
 
 use crate::{
@@ -34,6 +39,17 @@ pub enum Output {
     Open,
     /// The client can be told that it streams.
     Launched(Mode),
+    /// The pictures have this mode from this frame on.
+    ModeChanged {
+        /// Of the pictures.
+        mode: Mode,
+        /// Number of the first one.
+        next_frame: u64,
+    },
+    /// The mode that was asked for last can never be: ask for the one before, and tell the client why.
+    Revert(Failure),
+    /// A person at the client is to know.
+    Tell(Notice),
     /// The client cannot be served.
     Refuse(Refused),
     /// The session ends; a reason for the client.
@@ -47,7 +63,10 @@ enum State {
         /// What encoded said last.
         failure: Option<Failure>,
     },
-    Streaming,
+    Streaming {
+        /// What the client knows of its pictures.
+        shown: Mode,
+    },
     Ended,
 }
 
@@ -60,6 +79,12 @@ pub struct Brain {
     /// When the link of now became ready.
     ready_at: Option<Timestamp>,
     open_at: Option<Timestamp>,
+    /// Since when there is no link that serves.
+    lost_at: Option<Timestamp>,
+    /// Another mode was asked for and has not come yet.
+    is_changing: bool,
+    /// Why no pictures come, as the client was told.
+    trouble: Option<Notice>,
     outputs: VecDeque<Output>,
 }
 
@@ -71,19 +96,31 @@ impl Brain {
     }
 
     /// A session that streamed in an earlier incarnation: its client is not told again.
-    pub fn streaming() -> Self {
-        Self::opening(State::Streaming)
+    pub fn streaming(shown: Mode) -> Self {
+        Self::opening(State::Streaming { shown })
     }
 
     fn opening(state: State) -> Self {
-        Self { state, hang_ups: 0, ready_at: None, open_at: None, outputs: VecDeque::from([Output::Open]) }
+        Self {
+            state,
+            hang_ups: 0,
+            ready_at: None,
+            open_at: None,
+            lost_at: None,
+            is_changing: false,
+            trouble: None,
+            outputs: VecDeque::from([Output::Open]),
+        }
     }
 
     /// The session's thread reports.
     pub fn handle_report(&mut self, report: Report, request: &Request, now: Timestamp) {
         match report {
-            Report::Ready { mode, codec } => self.handle_ready(mode, codec, now),
+            Report::Ready { mode, codec, next_frame } => {
+                self.handle_ready(mode, codec, next_frame, request, now);
+            }
             Report::Failed(failure) => self.handle_failed(failure, request),
+            Report::Pictures => self.handle_pictures(),
             Report::HungUp { is_closing, .. } => self.handle_hung_up(is_closing, now),
             Report::Exhausted => {
                 self.end("The session used up its datagram numbers; start a new one.".into())
@@ -91,15 +128,32 @@ impl Brain {
         }
     }
 
+    /// `request` is another one from now on. Only a session that streams has that.
+    pub fn handle_change(&mut self) {
+        self.is_changing = true;
+        self.open_at = None;
+        self.outputs.push_back(Output::Open);
+    }
+
+    /// Why no pictures come, if so and it may pass.
+    pub fn trouble(&self) -> Option<&Notice> {
+        self.trouble.as_ref()
+    }
+
     /// A link to encoded could not be opened.
     pub fn handle_open_failed(&mut self, failure: Failure, request: &Request, now: Timestamp) {
-        match failure.class {
-            // The bus has waited for encoded already; a client that launches should hear of it, one that streams
+        match self.state {
+            // The bus has waited for encoded already: a client that launches should hear of it, one that streams
             // waits on.
-            FailureClass::Temporary if matches!(self.state, State::Streaming) => {
-                self.handle_hung_up(true, now)
+            State::Streaming { .. } if passes(failure.class) => {
+                // A stage that restarts says so for a moment, of which a person need not hear.
+                let lost_at = *self.lost_at.get_or_insert(now);
+                if failure.class != FailureClass::Temporary || now.since(lost_at) >= GOOD {
+                    self.tell_of(failure);
+                }
+                self.handle_hung_up(true, now);
             }
-            FailureClass::Temporary => self.refuse(failure, request),
+            State::Opening { .. } if passes(failure.class) => self.refuse(failure, request),
             _ => self.handle_failed(failure, request),
         }
     }
@@ -130,7 +184,7 @@ impl Brain {
     pub fn poll_timeout(&self) -> Option<Timestamp> {
         let deadline = match self.state {
             State::Opening { deadline, .. } => Some(deadline),
-            State::Streaming | State::Ended => None,
+            State::Streaming { .. } | State::Ended => None,
         };
         [deadline, self.open_at].into_iter().flatten().min()
     }
@@ -140,22 +194,69 @@ impl Brain {
         self.outputs.pop_front()
     }
 
-    fn handle_ready(&mut self, mode: Mode, codec: Codec, now: Timestamp) {
+    fn handle_ready(&mut self, mode: Mode, codec: Codec, next_frame: u64, request: &Request, now: Timestamp) {
         let Codec::H264 = codec;
-        self.ready_at = Some(now);
-        if matches!(self.state, State::Opening { .. }) {
-            self.state = State::Streaming;
-            self.outputs.push_back(Output::Launched(mode));
+        (self.ready_at, self.lost_at) = (Some(now), None);
+        let asked = (request.stream.width, request.stream.height);
+        match &mut self.state {
+            State::Opening { .. } => {
+                self.state = State::Streaming { shown: mode };
+                self.outputs.push_back(Output::Launched(mode));
+            }
+            State::Streaming { shown } => {
+                let size = (mode.width, mode.height);
+                // On a new link encoded begins with the picture that it has: that is no answer yet.
+                if self.is_changing && size != asked && size == (shown.width, shown.height) {
+                    return;
+                }
+                if *shown != mode || self.is_changing {
+                    self.outputs.push_back(Output::ModeChanged { mode, next_frame });
+                }
+                *shown = mode;
+                self.is_changing &= size != asked;
+            }
+            State::Ended => {}
+        }
+    }
+
+    /// Pictures come again.
+    fn handle_pictures(&mut self) {
+        if self.trouble.take().is_some() {
+            let text = "The pictures are back.".to_owned();
+            let notice = Notice { kind: NoticeKind::Running, text, advice: String::new() };
+            self.outputs.push_back(Output::Tell(notice));
         }
     }
 
     /// What may pass by itself is waited for; anything else ends the session with its reason.
     fn handle_failed(&mut self, failure: Failure, request: &Request) {
         match (&mut self.state, failure.class) {
-            (State::Opening { failure: last, .. }, FailureClass::Temporary) => *last = Some(failure),
+            (State::Ended, _) => {}
+            (State::Opening { failure: last, .. }, FailureClass::Temporary | FailureClass::Locked) => {
+                *last = Some(failure.clone());
+                self.tell_of(failure);
+            }
             (State::Opening { .. }, _) => self.refuse(failure, request),
-            (State::Streaming, FailureClass::Temporary) | (State::Ended, _) => {}
-            (State::Streaming, _) => self.end(failure.to_string()),
+            // Whatever stands in the way of the new mode, the one before was good.
+            (State::Streaming { .. }, class) if self.is_changing && !passes(class) => {
+                self.is_changing = false;
+                self.outputs.push_back(Output::Revert(failure));
+            }
+            (State::Streaming { .. }, class) if passes(class) => self.tell_of(failure),
+            (State::Streaming { .. }, _) => self.end(failure.to_string()),
+        }
+    }
+
+    /// Tells the client what keeps the pictures away, unless it knows.
+    fn tell_of(&mut self, failure: Failure) {
+        let kind = match failure.class {
+            FailureClass::Locked => NoticeKind::Locked,
+            _ => NoticeKind::Waiting,
+        };
+        let notice = Notice { kind, text: failure.text, advice: failure.advice };
+        if self.trouble.as_ref() != Some(&notice) {
+            self.trouble = Some(notice.clone());
+            self.outputs.push_back(Output::Tell(notice));
         }
     }
 
@@ -163,6 +264,7 @@ impl Brain {
         if matches!(self.state, State::Ended) {
             return;
         }
+        self.lost_at.get_or_insert(now);
         if self.ready_at.take().is_some_and(|at| now.since(at) >= GOOD) {
             self.hang_ups = 0;
         }
@@ -190,115 +292,10 @@ impl Brain {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::launch::{check, tests::launch};
-    use lumen_core::control::RefusalClass;
-    use lumen_stage::LinkError;
-
-    const MODE: Mode = Mode { width: 1280, height: 720, refresh_mhz: 59_940 };
-
-    fn request() -> Request {
-        check(&launch((1280, 720, 59_940))).unwrap()
-    }
-
-    fn at(ms: u64) -> Timestamp {
-        Timestamp::from_ns(ms * 1_000_000)
-    }
-
-    fn failed(class: FailureClass) -> Report {
-        Report::Failed(Failure::new(class, "No sway.", "Install sway."))
-    }
-
-    fn hung_up(is_closing: bool) -> Report {
-        Report::HungUp { error: LinkError::Closed, is_closing }
-    }
-
-    fn opening() -> Brain {
-        let mut brain = Brain::launching(at(0));
-        assert_eq!(brain.poll_output(), Some(Output::Open));
-        brain
-    }
-
-    fn streaming() -> Brain {
-        let mut brain = opening();
-        let ready = Report::Ready { mode: MODE, codec: Codec::H264 };
-        brain.handle_report(ready, &request(), at(1));
-        assert_eq!(brain.poll_output(), Some(Output::Launched(MODE)));
-        brain
-    }
-
-    #[test]
-    fn a_failure_of_the_machine_refuses_the_launch() {
-        let mut brain = opening();
-        brain.handle_report(failed(FailureClass::Environment), &request(), at(1));
-        let Some(Output::Refuse(refused)) = brain.poll_output() else {
-            panic!("{brain:?}");
-        };
-        assert_eq!(refused.class, RefusalClass::Backend);
-        assert_eq!((refused.text.as_str(), refused.advice.as_str()), ("No sway.", "Install sway."));
-    }
-
-    /// Sabotage: refuse at the first temporary failure, or never.
-    #[test]
-    fn what_may_pass_is_waited_for_and_then_told() {
-        let mut brain = opening();
-        brain.handle_report(failed(FailureClass::Temporary), &request(), at(1));
-        assert_eq!(brain.poll_output(), None);
-        assert_eq!(brain.poll_timeout(), Some(at(25_000)));
-        brain.handle_timeout(&request(), at(24_999));
-        assert_eq!(brain.poll_output(), None);
-        brain.handle_timeout(&request(), at(25_000));
-        assert!(matches!(brain.poll_output(), Some(Output::Refuse(r)) if r.text == "No sway."));
-    }
-
-    /// Sabotage: tell the client of a link that hung up.
-    #[test]
-    fn the_death_of_encoded_asks_nothing_of_the_client() {
-        let mut brain = streaming();
-        brain.handle_report(hung_up(false), &request(), at(10));
-        assert_eq!(brain.poll_output(), Some(Output::Open));
-        let ready = Report::Ready { mode: MODE, codec: Codec::H264 };
-        brain.handle_report(ready, &request(), at(20));
-        assert_eq!(brain.poll_output(), None);
-    }
-
-    /// Sabotage: open again at once each time, or forget after each `Ready` that links die young.
-    #[test]
-    fn links_that_die_young_are_opened_later_and_later() {
-        let mut brain = streaming();
-        let mut pauses = Vec::new();
-        let mut now = 0;
-        for life in [1, 1, 1, 1, 1, 1000, 1] {
-            now += life;
-            brain.handle_report(hung_up(false), &request(), at(now));
-            pauses.push(brain.poll_timeout().map_or(0, |due| due.as_ns() / 1_000_000 - now));
-            now += 1000;
-            brain.handle_timeout(&request(), at(now));
-            assert_eq!(brain.poll_output(), Some(Output::Open));
-            let ready = Report::Ready { mode: MODE, codec: Codec::H264 };
-            brain.handle_report(ready, &request(), at(now));
-            assert_eq!(brain.poll_output(), None);
-        }
-        assert_eq!(pauses, [0, 50, 100, 200, 200, 0, 50]);
-    }
-
-    #[test]
-    fn a_stage_that_ends_in_an_orderly_way_is_given_a_moment() {
-        let mut brain = streaming();
-        brain.handle_report(hung_up(true), &request(), at(0));
-        assert_eq!(brain.poll_timeout(), Some(at(50)));
-    }
-
-    #[test]
-    fn a_lasting_failure_ends_a_stream_with_its_reason() {
-        let mut brain = streaming();
-        brain.handle_report(failed(FailureClass::Temporary), &request(), at(1));
-        assert_eq!(brain.poll_output(), None);
-        brain.handle_report(failed(FailureClass::Environment), &request(), at(2));
-        assert!(matches!(brain.poll_output(), Some(Output::Bye(reason)) if reason.contains("No sway.")));
-        brain.handle_report(hung_up(false), &request(), at(3));
-        assert_eq!((brain.poll_output(), brain.poll_timeout()), (None, None));
-    }
+/// Whether a stream can outlast a failure: a compositor that is killed, or a user who logs out, comes back.
+fn passes(class: FailureClass) -> bool {
+    matches!(class, FailureClass::Temporary | FailureClass::Locked | FailureClass::Environment)
 }
+
+#[cfg(test)]
+mod tests;

@@ -41,8 +41,13 @@ fn fingerprint(text: &str) -> Result<Fingerprint, CallError> {
     })
 }
 
-fn unwritten(error: VaultError) -> CallError {
-    CallError::Environment(error.to_string())
+/// Changes the list on a thread of its own: a disk may take a second to have it, and the event loop must not.
+async fn write<T: Send + 'static>(
+    change: impl FnOnce() -> Result<T, VaultError> + Send + 'static,
+) -> Result<T, CallError> {
+    let written = tokio::task::spawn_blocking(change).await;
+    let written = written.map_err(|error| CallError::Internal(error.to_string()))?;
+    written.map_err(|error| CallError::Environment(error.to_string()))
 }
 
 fn unknown(session: &str) -> CallError {
@@ -60,7 +65,8 @@ impl Transport1 {
         name: &str,
     ) -> Result<(), CallError> {
         require_person(bus, &header).await?;
-        self.clients.allow(fingerprint(client)?, name).map_err(unwritten)
+        let (clients, client, name) = (self.clients.clone(), fingerprint(client)?, name.to_owned());
+        write(move || clients.allow(client, &name)).await
     }
 
     /// Ends that, and the client's sessions at once. Whether it was allowed.
@@ -72,7 +78,8 @@ impl Transport1 {
     ) -> Result<bool, CallError> {
         require_person(bus, &header).await?;
         let client = fingerprint(client)?;
-        let revoked = self.clients.revoke(&client).map_err(unwritten);
+        let clients = self.clients.clone();
+        let revoked = write(move || clients.revoke(&client)).await;
         self.peers.expel(&client, "This host does not know this client any more.");
         revoked
     }
@@ -93,7 +100,8 @@ impl Transport1 {
     }
 
     /// The running sessions: `session` (s), `client` (s), `fingerprint` (s), `width`, `height`, `refresh_mhz` (u),
-    /// `bitrate_bps` (t: asked of encoded), `age_ns` (t), `input` (s: what inputd says), and counted since the launch
+    /// `bitrate_bps` (t: asked of encoded), `age_ns` (t), `state` (s: what becomes of it now: it streams, waits, is kept
+    /// for its client, or what keeps the pictures away), `input` (s: what inputd says), and counted since the launch
     /// (t): `frames`, of them `repeats` and `idrs`, `bytes`, `datagrams`, `sends` (calls of the kernel), `unsent`,
     /// `forged`, `replayed`, `headless`, `unusable`, `links` (to encoded), `largest_burst` (datagrams in one send).
     fn sessions(&self) -> Vec<Dict> {
@@ -139,14 +147,17 @@ fn microseconds(quantiles: &Quantiles) -> Vec<f64> {
 fn describe(live: &Live) -> Dict {
     let (figures, opened) = (&live.figures, live.path.counters());
     let input = live.input.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let state = live.state.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let mode = live.record.mode();
     let mut report = Report::default();
     report
         .set("session", live.session.to_string())
         .set("client", live.client.as_str())
         .set("fingerprint", live.fingerprint.to_string())
-        .set("width", live.mode.width)
-        .set("height", live.mode.height)
-        .set("refresh_mhz", live.mode.refresh_mhz)
+        .set("width", mode.width)
+        .set("height", mode.height)
+        .set("refresh_mhz", mode.refresh_mhz)
+        .set("state", state)
         .set("bitrate_bps", u64::from(live.record.bitrate()))
         .set("age_ns", now_ns().saturating_sub(live.started_ns))
         .set("input", input)

@@ -95,11 +95,11 @@ pub enum Verb {
         #[command(flatten)]
         whose: Whose,
     },
-    /// End a session.
+    /// End a session, and release what is kept for it.
     End {
         #[command(flatten)]
         whose: Whose,
-        /// As `status` lists it.
+        /// As `status` lists it, or `all`.
         session: String,
     },
     /// What `run` starts.

@@ -215,14 +215,14 @@ fn sessions(sessions: &[Map<String, Value>]) -> String {
     if sessions.is_empty() {
         return "\nno session\n".to_owned();
     }
-    let mut rows = vec![table::row(["SESSION", "CLIENT", "MODE", "FRAMES", "REPEATS", "INPUT"])];
+    let mut rows = vec![table::row(["SESSION", "CLIENT", "MODE", "FRAMES", "REPEATS", "STATE", "INPUT"])];
     for session in sessions {
         let text = |key: &str| session.get(key).and_then(Value::as_str).unwrap_or("-").to_owned();
         let number = |key: &str| session.get(key).and_then(Value::as_u64).unwrap_or(0);
         let refresh = number("refresh_mhz") as f64 / 1000.0;
         let mode = format!("{}x{}@{refresh}", number("width"), number("height"));
         let (frames, repeats) = (number("frames").to_string(), number("repeats").to_string());
-        rows.push(vec![text("session"), text("client"), mode, frames, repeats]);
+        rows.push(vec![text("session"), text("client"), mode, frames, repeats, text("state"), text("input")]);
     }
     format!("\n{}", table::lines(&rows))
 }

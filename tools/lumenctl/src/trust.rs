@@ -49,9 +49,17 @@ pub async fn fingerprint(bus: &Bus) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Ends a session; its client is told who did.
+/// Ends a session, or `all`, those that are kept for their clients among them; a client that is there is told who did.
 pub async fn end(bus: &Bus, session: &str) -> Result<ExitCode> {
-    bus.transport::<_, ()>("End", &session).await?;
-    paper::print(&format!("session {session} has ended\n"))?;
+    let mut sessions = vec![session.to_owned()];
+    if session == "all" {
+        let running = bus.sessions().await?;
+        let ids = running.iter().filter_map(|session| session.get("session")?.as_str());
+        sessions = ids.map(str::to_owned).collect();
+    }
+    for session in sessions {
+        bus.transport::<_, ()>("End", &session.as_str()).await?;
+        paper::print(&format!("session {session} has ended\n"))?;
+    }
     Ok(ExitCode::SUCCESS)
 }

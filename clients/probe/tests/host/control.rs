@@ -11,7 +11,7 @@ use std::{
 
 use lumen_core::{
     ChannelId, ChannelSecret, HostEvent, HostSession,
-    control::{Codec, Launched, SessionId},
+    control::{Codec, Launched, Notice, NoticeKind, SessionId},
     seal::{EXPORTER_LABEL, SECRET_LEN},
     session::Output,
 };
@@ -112,6 +112,17 @@ fn handle(
         (HostEvent::RequestIdr { after_frame }, _) => {
             state.borrow().wishes.as_ref().unwrap().idr_after.store(*after_frame, Ordering::Relaxed);
         }
+        (HostEvent::SetBitrate { bps }, _) => {
+            session.notice(notice(NoticeKind::AppEnded, format!("asked for {bps} bit/s")));
+        }
+        (HostEvent::SetMode(mode), _) => {
+            let text = format!("asked for {}x{} at {} mHz", mode.width, mode.height, mode.refresh_mhz);
+            session.notice(notice(NoticeKind::Running, text));
+        }
         _ => {}
     }
+}
+
+fn notice(kind: NoticeKind, text: String) -> Notice {
+    Notice { kind, text, advice: String::new() }
 }

@@ -34,6 +34,8 @@ pub struct Script {
     pub loses_one_in: Option<u64>,
     /// It flips a bit in one datagram in so many, sent beside the good one.
     pub forges_one_in: Option<u64>,
+    /// Its video socket is gone after this frame.
+    pub stops_after: Option<u64>,
     /// It closes the connection after this frame.
     pub closes_after: Option<u64>,
 }

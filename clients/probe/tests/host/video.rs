@@ -87,7 +87,7 @@ impl Sender {
         let mut camera = Camera::new();
         let mut last_idr = 0;
         for number in FIRST_FRAME.. {
-            if wishes.stop.load(Ordering::Relaxed) {
+            if wishes.stop.load(Ordering::Relaxed) || self.script.stops_after == Some(number) {
                 return;
             }
             let idr = last_idr == 0 || wishes.idr_after.load(Ordering::Relaxed) > last_idr;

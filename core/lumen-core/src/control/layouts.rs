@@ -7,11 +7,11 @@ use crate::wire::ChannelId;
 
 impl Mode {
     /// width u32 ‖ height u32 ‖ refresh_mhz u32
-    fn write(&self, to: &mut Writer<'_>) {
+    pub(super) fn write(&self, to: &mut Writer<'_>) {
         to.u32(self.width).u32(self.height).u32(self.refresh_mhz);
     }
 
-    fn read(from: &mut Reader<'_>) -> Result<Self, MalformedMessage> {
+    pub(super) fn read(from: &mut Reader<'_>) -> Result<Self, MalformedMessage> {
         Ok(Self { width: from.u32()?, height: from.u32()?, refresh_mhz: from.u32()? })
     }
 }

@@ -2,6 +2,7 @@
 
 use super::fields::{Reader, Writer};
 use super::input::Input;
+use super::news::{ModeChanged, Notice};
 use super::{MalformedMessage, PROTOCOL_VERSION};
 use crate::time::Timestamp;
 use crate::wire::ChannelId;
@@ -226,6 +227,12 @@ pub enum Message {
     Stop,
     /// Either, last.
     Bye(Bye),
+    /// Client: wants another mode. State; answered by `ModeChanged`, or by a `Notice` that says why not.
+    SetMode(Mode),
+    /// Host. State.
+    Notice(Notice),
+    /// Host. State.
+    ModeChanged(ModeChanged),
 }
 
 impl Message {
@@ -245,6 +252,9 @@ impl Message {
             Self::Input(_) => "Input",
             Self::Stop => "Stop",
             Self::Bye(_) => "Bye",
+            Self::SetMode(_) => "SetMode",
+            Self::Notice(_) => "Notice",
+            Self::ModeChanged(_) => "ModeChanged",
         }
     }
 
@@ -263,6 +273,9 @@ impl Message {
             Self::Input(_) => 11,
             Self::Stop => 12,
             Self::Bye(_) => 13,
+            Self::SetMode(_) => 14,
+            Self::Notice(_) => 15,
+            Self::ModeChanged(_) => 16,
         }
     }
 
@@ -299,6 +312,9 @@ impl Message {
             Self::Bye(bye) => {
                 to.text(&bye.reason, MAX_TEXT_LEN);
             }
+            Self::SetMode(mode) => mode.write(to),
+            Self::Notice(notice) => notice.write(to),
+            Self::ModeChanged(changed) => changed.write(to),
         }
     }
 
@@ -329,6 +345,12 @@ impl Message {
             },
             12 => Self::Stop,
             13 => Self::Bye(Bye { reason: from.text(MAX_TEXT_LEN)? }),
+            14 => Self::SetMode(Mode::read(from)?),
+            15 => match Notice::read(from)? {
+                Some(notice) => Self::Notice(notice),
+                None => return Ok(None),
+            },
+            16 => Self::ModeChanged(ModeChanged::read(from)?),
             _ => return Ok(None),
         }))
     }

@@ -10,9 +10,11 @@ mod fields;
 mod input;
 mod layouts;
 mod messages;
+mod news;
 
 pub use input::Input;
 pub use messages::*;
+pub use news::{ModeChanged, Notice, NoticeKind};
 
 use fields::{Reader, Writer};
 

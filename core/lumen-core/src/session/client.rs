@@ -2,7 +2,9 @@
 
 use super::{CloseReason, Exchange, HANDSHAKE_DEADLINE, LAUNCH_DEADLINE, Output, RESUME_DEADLINE};
 use crate::clock::Sample;
-use crate::control::{Bye, Decoder, Hello, Input, Launch, Launched, Message, Stats};
+use crate::control::{
+    Bye, Decoder, Hello, Input, Launch, Launched, Message, Mode, ModeChanged, Notice, Stats,
+};
 use crate::time::Timestamp;
 use std::time::Duration;
 
@@ -26,8 +28,19 @@ pub enum ClientEvent {
     Resumed(Launched),
     /// The connection was lost: dial again and call [`ClientSession::connected`].
     Dial,
+    /// The pictures have another mode.
+    ModeChanged(ModeChanged),
+    /// What has become of the stream, or of the request for it: to be shown to a person.
+    Notice(Notice),
     /// A pong, for the [`ClockEstimator`](crate::clock::ClockEstimator).
     Pong(Sample),
+}
+
+/// What was asked for while streaming, to be said again on a new connection: the host may not have heard it on the old one.
+#[derive(Debug, Default)]
+struct Wishes {
+    bitrate_bps: Option<u32>,
+    mode: Option<Mode>,
 }
 
 #[derive(Debug)]
@@ -52,6 +65,7 @@ enum State {
 pub struct ClientSession {
     name: String,
     state: State,
+    wishes: Wishes,
     exchange: Exchange<ClientEvent>,
 }
 
@@ -67,7 +81,7 @@ impl ClientSession {
             deadline: now + HANDSHAKE_DEADLINE,
             patience: HANDSHAKE_DEADLINE,
         };
-        Self { name: config.name, state, exchange }
+        Self { name: config.name, state, wishes: Wishes::default(), exchange }
     }
 
     /// Takes bytes of the control stream.
@@ -144,7 +158,14 @@ impl ClientSession {
 
     /// Asks for another bitrate.
     pub fn set_bitrate(&mut self, bps: u32) {
+        self.wishes.bitrate_bps = Some(bps);
         self.say(&Message::SetBitrate { bps });
+    }
+
+    /// Asks for another mode; [`ClientEvent::ModeChanged`] follows, or a [`ClientEvent::Notice`] that says why not.
+    pub fn set_mode(&mut self, mode: Mode) {
+        self.wishes.mode = Some(mode);
+        self.say(&Message::SetMode(mode));
     }
 
     /// Measures the round trip; a [`ClientEvent::Pong`] follows.
@@ -197,6 +218,13 @@ impl ClientSession {
             }
             (State::Opening { .. }, Message::Refused(refused)) => self.close(CloseReason::Refused(refused)),
             (_, Message::Bye(Bye { reason })) => self.close(CloseReason::PeerLeft { reason }),
+            (State::Opening { greeted: true, .. } | State::Streaming(_), Message::Notice(notice)) => {
+                self.exchange.event(ClientEvent::Notice(notice));
+            }
+            (State::Streaming(launched), Message::ModeChanged(changed)) => {
+                launched.mode = changed.mode;
+                self.exchange.event(ClientEvent::ModeChanged(changed));
+            }
             (State::Streaming(_), Message::Ping { sent }) => self.exchange.answer_ping(sent, now),
             (State::Streaming(_), Message::Pong { sent, received, answered }) => {
                 let sample = Sample { sent, remote_received: received, remote_sent: answered, received: now };
@@ -219,11 +247,21 @@ impl ClientSession {
             }
             before => {
                 self.state = State::Streaming(launched.clone());
-                self.exchange.event(match before {
-                    Some(_) => ClientEvent::Resumed(launched),
-                    None => ClientEvent::Launched(launched),
-                });
+                match before {
+                    Some(_) => self.repeat_wishes(&launched),
+                    None => self.exchange.event(ClientEvent::Launched(launched)),
+                }
             }
+        }
+    }
+
+    fn repeat_wishes(&mut self, launched: &Launched) {
+        self.exchange.event(ClientEvent::Resumed(launched.clone()));
+        if let Some(bps) = self.wishes.bitrate_bps {
+            self.say(&Message::SetBitrate { bps });
+        }
+        if let Some(mode) = self.wishes.mode.filter(|mode| *mode != launched.mode) {
+            self.say(&Message::SetMode(mode));
         }
     }
 

@@ -2,7 +2,8 @@
 
 use super::{CloseReason, Exchange, HANDSHAKE_DEADLINE, Output};
 use crate::control::{
-    Bye, Hello, Input, Launch, Launched, Message, PROTOCOL_VERSION, RefusalClass, Refused, SessionId, Stats,
+    Bye, Hello, Input, Launch, Launched, Message, Mode, ModeChanged, Notice, PROTOCOL_VERSION, RefusalClass,
+    Refused, SessionId, Stats,
 };
 use crate::time::Timestamp;
 
@@ -25,6 +26,8 @@ pub enum HostEvent {
         /// Bits per second of video.
         bps: u32,
     },
+    /// It wants another mode: answer with [`HostSession::mode_changed`], or with a [`HostSession::notice`].
+    SetMode(Mode),
     /// A person did something.
     Input(Input),
     /// What it received.
@@ -111,6 +114,20 @@ impl HostSession {
         }
     }
 
+    /// Tells a person at the client what has become of the stream, or of the request for it. Ignored before that.
+    pub fn notice(&mut self, notice: Notice) {
+        if matches!(self.state, State::Opening | State::Streaming) {
+            self.exchange.send(&Message::Notice(notice));
+        }
+    }
+
+    /// The pictures have another mode. Ignored unless a stream runs.
+    pub fn mode_changed(&mut self, changed: ModeChanged) {
+        if self.state == State::Streaming {
+            self.exchange.send(&Message::ModeChanged(changed));
+        }
+    }
+
     /// Ends the session, whatever it does.
     pub fn bye(&mut self, reason: impl Into<String>) {
         self.close(CloseReason::Left { reason: reason.into() });
@@ -160,6 +177,7 @@ impl HostSession {
         match message {
             Message::RequestIdr { after_frame } => self.exchange.event(HostEvent::RequestIdr { after_frame }),
             Message::SetBitrate { bps } => self.exchange.event(HostEvent::SetBitrate { bps }),
+            Message::SetMode(mode) => self.exchange.event(HostEvent::SetMode(mode)),
             Message::Input(input) => self.exchange.event(HostEvent::Input(input)),
             Message::Stats(stats) => self.exchange.event(HostEvent::Stats(stats)),
             Message::Ping { sent } => self.exchange.answer_ping(sent, now),

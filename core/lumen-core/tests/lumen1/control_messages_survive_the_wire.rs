@@ -2,7 +2,7 @@ use crate::pair::ms;
 use lumen_core::ChannelId;
 use lumen_core::control::{
     Bye, Codec, Decoder, Hello, Input, Launch, Launched, MAX_MESSAGE_LEN, MalformedMessage, Message, Mode,
-    RefusalClass, Refused, SessionId, Stats,
+    ModeChanged, Notice, NoticeKind, RefusalClass, Refused, SessionId, Stats,
 };
 use proptest::prelude::*;
 
@@ -74,6 +74,15 @@ fn refused() -> impl Strategy<Value = Refused> {
     })
 }
 
+fn notice() -> impl Strategy<Value = Notice> {
+    let kinds = vec![NoticeKind::Running, NoticeKind::Waiting, NoticeKind::Locked, NoticeKind::AppEnded];
+    (prop::sample::select(kinds), "\\PC{0,400}", "\\PC{0,400}").prop_map(|(kind, text, advice)| Notice {
+        kind,
+        text,
+        advice,
+    })
+}
+
 fn message() -> impl Strategy<Value = Message> {
     prop_oneof![
         (any::<u16>(), "\\PC{0,60}").prop_map(|(version, name)| Message::Hello(Hello { version, name })),
@@ -100,6 +109,10 @@ fn message() -> impl Strategy<Value = Message> {
         input().prop_map(Message::Input),
         Just(Message::Stop),
         "\\PC{0,400}".prop_map(|reason| Message::Bye(Bye { reason })),
+        mode().prop_map(Message::SetMode),
+        notice().prop_map(Message::Notice),
+        (mode(), any::<u64>())
+            .prop_map(|(mode, next_frame)| Message::ModeChanged(ModeChanged { mode, next_frame })),
     ]
 }
 
@@ -143,6 +156,19 @@ proptest! {
         let read = decoder.next_message();
         prop_assert!(read == Err(MalformedMessage::Short) || bytes.len() == 4, "{read:?}");
     }
+}
+
+// Sabotage: end the session at a kind that this version does not know.
+#[test]
+fn a_notice_of_a_later_kind_is_skipped() {
+    let known = Notice { kind: NoticeKind::Locked, text: "t".into(), advice: "a".into() };
+    let mut bytes = Message::Notice(known.clone()).to_bytes();
+    bytes[4] = 9;
+    Message::Notice(known.clone()).encode(&mut bytes);
+    let mut decoder = Decoder::new();
+    decoder.push(&bytes);
+    assert_eq!(decoder.next_message(), Ok(Some(Message::Notice(known))));
+    assert_eq!(decoder.skipped(), 1);
 }
 
 #[test]

@@ -22,7 +22,7 @@ fn launch() -> lumen_core::control::Launch {
 
 /// Message heads that lead into every field parser, then anything.
 fn stream() -> impl Strategy<Value = Vec<u8>> {
-    let message = (0u16..16, prop::collection::vec(any::<u8>(), 0..80)).prop_map(|(kind, fields)| {
+    let message = (0u16..18, prop::collection::vec(any::<u8>(), 0..80)).prop_map(|(kind, fields)| {
         let mut bytes = kind.to_le_bytes().to_vec();
         bytes.extend((fields.len() as u16).to_le_bytes());
         bytes.extend(fields);

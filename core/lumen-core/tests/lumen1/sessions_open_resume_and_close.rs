@@ -1,6 +1,9 @@
 use crate::pair::ms;
 use lumen_core::clock::{ClockEstimator, Sample};
-use lumen_core::control::{Codec, Input, Launch, Launched, Message, Mode, RefusalClass, Refused, SessionId};
+use lumen_core::control::{
+    Codec, Input, Launch, Launched, Message, Mode, ModeChanged, Notice, NoticeKind, RefusalClass, Refused,
+    SessionId,
+};
 use lumen_core::session::Output;
 use lumen_core::{
     ChannelId, ClientConfig, ClientEvent, ClientSession, CloseReason, HostEvent, HostSession, Timestamp,
@@ -127,6 +130,57 @@ fn what_a_client_says_while_streaming_arrives() {
     ];
     assert_eq!(world.host_events, expected);
     assert!(!format!("{expected:?}").contains("tüp"), "typed text must not reach a log");
+}
+
+fn full_hd() -> Mode {
+    Mode { width: 1920, height: 1080, refresh_mhz: 60_000 }
+}
+
+// Sabotage: keep the mode of the launch in the client, so that it asks again for one that it has.
+#[test]
+fn a_mode_is_asked_for_and_answered_while_the_stream_goes_on() {
+    let mut world = World::streaming();
+    world.client.set_mode(full_hd());
+    world.run();
+    assert_eq!(world.host_events, [HostEvent::SetMode(full_hd())]);
+    let changed = ModeChanged { mode: full_hd(), next_frame: 90 };
+    world.host.mode_changed(changed);
+    world.run();
+    assert_eq!(world.client_events, [ClientEvent::ModeChanged(changed)]);
+    assert_eq!((&world.client_closed, &world.host_closed), (&None, &None));
+}
+
+// Sabotage: tell a person nothing before the stream runs, when a locked desktop is what keeps it from running.
+#[test]
+fn a_notice_reaches_a_client_that_waits_for_its_stream_and_ends_nothing() {
+    let mut world = World::new();
+    world.run();
+    let notice = Notice { kind: NoticeKind::Locked, text: "locked".into(), advice: "unlock it".into() };
+    world.host.notice(notice.clone());
+    world.host.launched(launched());
+    world.host.notice(notice.clone());
+    world.run();
+    let told = ClientEvent::Notice(notice);
+    let expected =
+        [ClientEvent::HostNamed("den".into()), told.clone(), ClientEvent::Launched(launched()), told];
+    assert_eq!(world.client_events, expected);
+}
+
+// Sabotage: forget on a new connection what was asked for on the one that was lost.
+#[test]
+fn what_was_asked_for_is_said_again_on_a_new_connection() {
+    let mut world = World::streaming();
+    world.client.set_bitrate(3_000_000);
+    world.client.set_mode(full_hd());
+    world.client.connection_lost(world.now);
+    world.host = HostSession::new("den", world.now + world.ahead);
+    while world.client.poll_output().is_some() {}
+    world.client.connected(world.now);
+    world.run();
+    world.host.launched(launched());
+    world.run();
+    let said = [HostEvent::SetBitrate { bps: 3_000_000 }, HostEvent::SetMode(full_hd())];
+    assert!(world.host_events.ends_with(&said), "{:?}", world.host_events);
 }
 
 // Sabotage: swap received and answered of a pong, or use the local clock for one of them.

@@ -2,7 +2,7 @@
 //! package 48.0, which share no code with this crate.
 
 use crate::pair::ms;
-use lumen_core::control::{Codec, Launch, Message, Mode};
+use lumen_core::control::{Codec, Launch, Message, Mode, ModeChanged, Notice, NoticeKind};
 use lumen_core::seal::{EPOCH_BITS, LocalCounter};
 use lumen_core::{
     ChannelId, ChannelSecret, DatagramBatch, Direction, FrameMeta, Opened, Opener, Packetiser,
@@ -64,4 +64,19 @@ fn a_control_message_is_type_length_fields() {
         020103";
     assert_eq!(hex(&Message::Launch(launch).to_bytes()), expected);
     assert_eq!(hex(&Message::Ping { sent: ms(1) }.to_bytes()), "0800080040420f0000000000");
+}
+
+// Written by hand from docs/lumen1.md § 2. Sabotage: another number for a message or for a kind of notice.
+#[test]
+fn changes_in_mid_stream_are_what_the_table_says() {
+    let mode = Mode { width: 1920, height: 1080, refresh_mhz: 59_940 };
+    let fields = "800700003804000024ea0000";
+    assert_eq!(hex(&Message::SetMode(mode).to_bytes()), format!("0e000c00{fields}"));
+    let changed = Message::ModeChanged(ModeChanged { mode, next_frame: 258 });
+    assert_eq!(hex(&changed.to_bytes()), format!("10001400{fields}0201000000000000"));
+    let kinds = [NoticeKind::Running, NoticeKind::Waiting, NoticeKind::Locked, NoticeKind::AppEnded];
+    for (code, kind) in kinds.into_iter().enumerate() {
+        let notice = Notice { kind, text: "ab".into(), advice: String::new() };
+        assert_eq!(hex(&Message::Notice(notice).to_bytes()), format!("0f000700{code:02x}020061620000"));
+    }
 }

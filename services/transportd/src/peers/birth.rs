@@ -1,10 +1,11 @@
 //! How a session comes to be: launched by a client, or adopted from the incarnation before.
 
-use std::{os::fd::OwnedFd, sync::Arc};
+use std::sync::Arc;
 
 use lumen_core::control::{RefusalClass, Refused};
 use lumen_core::trust::{AllowList, Fingerprint};
-use lumen_ipc::{Mode, SessionId};
+use lumen_ipc::SessionId;
+use lumen_stage::inherited::Stored;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use super::{
@@ -35,18 +36,30 @@ pub enum AdoptError {
     Revoked,
 }
 
-/// Starts the session that `fixed` describes and puts its record into the store.
+/// What a new session is made of.
+#[derive(Debug)]
+pub struct Founding {
+    /// What never changes in it.
+    pub fixed: Fixed,
+    /// As launched.
+    pub bitrate_bps: u32,
+    /// Texts that inputd has heard of it: none, unless it takes over what was kept of another.
+    pub texts: u64,
+}
+
+/// Starts a new session and puts its record into the store.
 ///
 /// # Errors
 /// The answer for the client.
 pub fn begin<U: Upstream>(
     grounds: &Grounds<U>,
     peers: &Arc<Peers>,
-    fixed: Fixed,
-    bitrate_bps: u32,
+    founding: Founding,
     origin: Origin,
 ) -> Result<UnboundedSender<Mail>, Refused> {
+    let Founding { fixed, bitrate_bps, texts } = founding;
     let record = Record::make(&fixed, bitrate_bps).map_err(|error| StartError::from(error).refusal())?;
+    record.set_texts(texts);
     let record = Arc::new(record);
     match raise(grounds, peers, record.clone(), &fixed, origin) {
         Ok(mail) => {
@@ -57,7 +70,9 @@ pub fn begin<U: Upstream>(
         Err(other) => Err(Refused {
             class: RefusalClass::Busy,
             text: format!("The host is busy: {other}."),
-            advice: "End one of them first (`lumenctl status` on the host lists them).".into(),
+            advice:
+                "End one of them first: `lumenctl end` on the host does that, `lumenctl status` lists them."
+                    .into(),
         }),
     }
 }
@@ -70,14 +85,13 @@ pub fn adopt<U: Upstream>(
     grounds: &Grounds<U>,
     peers: &Arc<Peers>,
     clients: &Clients,
-    fd: OwnedFd,
+    stored: Stored,
 ) -> Result<SessionId, AdoptError> {
-    let (record, fixed) = Record::adopt(fd)?;
+    let (record, fixed) = Record::adopt(stored)?;
     if !clients.is_allowed(&Fingerprint::from_bytes(fixed.fingerprint)) {
         return Err(AdoptError::Revoked);
     }
-    let (width, height, refresh_mhz) = fixed.mode;
-    let mode = Mode { width, height, refresh_mhz };
+    let mode = record.mode();
     raise(grounds, peers, Arc::new(record), &fixed, Origin::Adopted(mode))?;
     Ok(fixed.session)
 }

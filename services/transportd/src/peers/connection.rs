@@ -4,7 +4,7 @@ use std::{future::pending, sync::Arc, time::Duration};
 
 use lumen_core::{
     Timestamp,
-    control::{RefusalClass, Refused},
+    control::{Launch, Notice, NoticeKind, Refused},
     session::{CloseReason, HostEvent, HostSession, Output as Said},
     trust::Fingerprint,
 };
@@ -13,20 +13,23 @@ use lumen_stage::clock::now_ns;
 use quinn::{Connection, ConnectionError, Incoming, RecvStream, SendStream, VarInt};
 use rustls::pki_types::CertificateDer;
 use tokio::{
-    sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
+    sync::{
+        mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
+        oneshot,
+    },
     time::{sleep, timeout},
 };
 
 use super::{
-    Admitted, Order, Peers,
-    birth::begin,
+    Admitted, NotYours, Order, Peers,
+    birth::{Founding, begin},
     lobby::Place,
+    mail::{Legacy, Mail, News, Origin, gone},
     pipeline::{Client, Grounds, found},
-    session::{Mail, News, Origin},
 };
 use crate::{
     clients::Clients,
-    launch::{Request, check},
+    launch::{Request, check, check_mode},
     upstream::Upstream,
 };
 
@@ -132,9 +135,9 @@ struct Conversation<U> {
 
 /// Why the conversation is over.
 enum Over {
-    /// Somebody wanted it so.
+    /// Somebody wanted it so, and the session ends with it.
     Ended(String),
-    /// The network or the client's machine did; the client may come back.
+    /// The client is gone without having stopped the session, and may come back.
     Lost(String),
 }
 
@@ -156,7 +159,7 @@ impl<U: Upstream> Conversation<U> {
                     Ok(Some(count)) => {
                         self.host.handle_bytes(buffer.get(..count).unwrap_or_default(), now());
                     }
-                    Ok(None) => break Over::Ended("the client closed its stream".into()),
+                    Ok(None) => break Over::Lost("the client closed its stream".into()),
                     Err(error) => break self.broken(&error.to_string()),
                 },
                 Some(news) = news.recv() => self.handle_news(news),
@@ -167,11 +170,11 @@ impl<U: Upstream> Conversation<U> {
         self.tear_down(over);
     }
 
-    /// A client that closes its connection leaves; any other end of it is a loss.
+    /// A connection that ends is a loss, whoever ended it: a client that wants no more says Stop.
     fn broken(&self, error: &str) -> Over {
         match self.connection.close_reason() {
             Some(ConnectionError::ApplicationClosed(_)) => {
-                Over::Ended("the client closed its connection".into())
+                Over::Lost("the client closed its connection".into())
             }
             Some(reason) => Over::Lost(reason.to_string()),
             None => Over::Ended(error.to_owned()),
@@ -181,6 +184,8 @@ impl<U: Upstream> Conversation<U> {
     fn handle_news(&mut self, news: News) {
         match news {
             News::Launched(launched) => self.host.launched(launched),
+            News::ModeChanged(changed) => self.host.mode_changed(changed),
+            News::Notice(notice) => self.host.notice(notice),
             News::Refused(refused) => self.host.refuse(refused),
             News::Ended(reason) => self.host.bye(reason),
         }
@@ -191,7 +196,7 @@ impl<U: Upstream> Conversation<U> {
         while let Some(said) = self.host.poll_output() {
             match said {
                 Said::Send(bytes) => self.send(&bytes).await?,
-                Said::Event(event) => self.handle_event(event),
+                Said::Event(event) => self.handle_event(event).await,
                 Said::Close(reason) => return Err(self.part(&reason).await),
             }
         }
@@ -206,14 +211,14 @@ impl<U: Upstream> Conversation<U> {
         }
     }
 
-    fn handle_event(&mut self, event: HostEvent) {
+    async fn handle_event(&mut self, event: HostEvent) {
         match event {
             // The administrator's name for it comes first, since the client's own is not trusted.
             HostEvent::ClientNamed(name) if self.client.name.is_empty() => {
                 self.client.name = name.chars().filter(|c| !c.is_control()).take(64).collect();
             }
             HostEvent::ClientNamed(_) => {}
-            HostEvent::Launch(launch) => match check(&launch).and_then(|request| self.launch(&request)) {
+            HostEvent::Launch(launch) => match self.launch(&launch).await {
                 Ok(session) => self.sit_down(session),
                 Err(refused) => self.host.refuse(refused),
             },
@@ -221,6 +226,10 @@ impl<U: Upstream> Conversation<U> {
             HostEvent::RequestIdr { after_frame } => self.post(Mail::Loss { after_frame }),
             HostEvent::SetBitrate { bps } => self.post(Mail::Bitrate(bps)),
             HostEvent::Input(input) => self.post(Mail::Input(input)),
+            HostEvent::SetMode(mode) => match check_mode(mode) {
+                Ok(mode) => self.post(Mail::Mode(mode)),
+                Err(refused) => self.host.notice(unchanged(refused)),
+            },
             HostEvent::Stats(_) | HostEvent::Stop => {}
         }
     }
@@ -233,12 +242,19 @@ impl<U: Upstream> Conversation<U> {
     }
 
     /// Starts a session; its mailbox.
-    fn launch(&self, request: &Request) -> Result<UnboundedSender<Mail>, Refused> {
+    async fn launch(&self, launch: &Launch) -> Result<UnboundedSender<Mail>, Refused> {
+        let request = &check(launch)?;
+        let kept = self.inherit(request).await;
         let (grounds, peers) = (&self.house.grounds, &self.house.peers);
-        let fixed = found(grounds, &self.connection, &self.client, request);
-        let fixed = fixed.map_err(|error| error.refusal())?;
+        let session = kept.map(|(session, _)| session);
+        let fixed = found(grounds, &self.connection, &self.client, request, session);
+        let founding = Founding {
+            fixed: fixed.map_err(|error| error.refusal())?,
+            bitrate_bps: request.stream.bitrate_bps,
+            texts: kept.map_or(0, |(_, legacy)| legacy.texts),
+        };
         let origin = Origin::Launched { birth: self.admitted.birth(), news: self.news_to.clone() };
-        let mail = begin(grounds, peers, fixed, request.stream.bitrate_bps, origin)?;
+        let mail = begin(grounds, peers, founding, origin)?;
         tracing::info!(
             STAGE = "transportd",
             "{} ({}) launches {}x{}",
@@ -250,17 +266,27 @@ impl<U: Upstream> Conversation<U> {
         Ok(mail)
     }
 
+    /// What was kept of a session that this client did not stop, with its Output and its app; it is over then.
+    async fn inherit(&self, request: &Request) -> Option<(SessionId, Legacy)> {
+        let (live, mail) = self.house.peers.kept(&self.client.fingerprint)?;
+        if live.app != request.stream.app {
+            let reason = "its client launched another app".to_owned();
+            // It is not wanted any more; one that is over has said so.
+            let _ = mail.send(Mail::End(reason));
+            return None;
+        }
+        let (heir, legacy) = oneshot::channel();
+        mail.send(Mail::HandOver(heir)).ok()?;
+        // Without an answer it was resumed or ended this very moment, and the launch begins a new one.
+        legacy.await.ok().map(|legacy| (live.session, legacy))
+    }
+
     fn resume(&mut self, session: SessionId) {
+        let attach = Mail::Attach { birth: self.admitted.birth(), news: self.news_to.clone() };
         match self.house.peers.mailbox(session, &self.client.fingerprint) {
-            Some(mail) => {
-                self.sit_down(mail);
-                self.post(Mail::Attach { birth: self.admitted.birth(), news: self.news_to.clone() });
-            }
-            None => self.host.refuse(Refused {
-                class: RefusalClass::Session,
-                text: format!("There is no session {session} here any more."),
-                advice: "Start a new one.".into(),
-            }),
+            Ok(mail) if mail.send(attach).is_ok() => self.sit_down(mail),
+            Ok(_) => self.host.refuse(gone(NotYours::Gone(session))),
+            Err(why) => self.host.refuse(gone(why)),
         }
     }
 
@@ -270,8 +296,12 @@ impl<U: Upstream> Conversation<U> {
         self.session = Some(session);
     }
 
-    /// The last words: gives back what the session held, then waits a moment until the client has heard them.
+    /// The last words: gives back what the session held, then waits a moment until the client has heard them. A client
+    /// that only says goodbye may come back.
     async fn part(&mut self, reason: &CloseReason) -> Over {
+        if let CloseReason::PeerLeft { reason } = reason {
+            return Over::Lost(format!("the client left: {reason}"));
+        }
         let birth = self.admitted.birth();
         self.post(Mail::Leave { birth, reason: reason.to_string() });
         self.session = None;
@@ -297,6 +327,12 @@ impl<U: Upstream> Conversation<U> {
         };
         self.connection.close(VarInt::from_u32(0), reason.as_bytes());
     }
+}
+
+/// The answer to a wish that cannot be, while the stream goes on.
+fn unchanged(refused: Refused) -> Notice {
+    let text = format!("{} The stream goes on as it is.", refused.text);
+    Notice { kind: NoticeKind::Running, text, advice: refused.advice }
 }
 
 /// Sleeps until `at`, for ever without.

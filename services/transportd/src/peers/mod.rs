@@ -3,17 +3,21 @@
 pub mod birth;
 pub mod connection;
 pub mod lobby;
+pub mod mail;
 pub mod pipeline;
 pub mod seat;
 pub mod session;
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering::Relaxed},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
 };
 
 use lumen_core::trust::Fingerprint;
-use lumen_ipc::{Mode, SessionId};
+use lumen_ipc::SessionId;
 use lumen_stage::sessions::MAX_SESSIONS;
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -39,8 +43,8 @@ pub struct Live {
     pub fingerprint: Fingerprint,
     /// What the client is called: by the administrator, else by itself.
     pub client: String,
-    /// Asked for.
-    pub mode: Mode,
+    /// As launched.
+    pub app: Option<String>,
     /// What is measured.
     pub figures: Arc<Figures>,
     /// Where it goes.
@@ -51,6 +55,10 @@ pub struct Live {
     pub started_ns: u64,
     /// What inputd says: a sentence.
     pub input: Mutex<String>,
+    /// What becomes of it now: a sentence.
+    pub state: Mutex<String>,
+    /// No connection of its client serves it.
+    pub is_alone: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -95,6 +103,17 @@ pub struct Enrolled {
 #[error("{MAX_SESSIONS} sessions run already")]
 pub struct Full;
 
+/// Why a client does not get a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotYours {
+    /// It is over, or never was.
+    #[error("There is no session {0} here any more.")]
+    Gone(SessionId),
+    /// It was launched by somebody else.
+    #[error("Session {0} belongs to another client, and an Output has one reader.")]
+    Foreign(SessionId),
+}
+
 impl Peers {
     /// A client's connection is up; `orders` reaches it.
     pub fn admit(self: &Arc<Self>, fingerprint: Fingerprint, orders: UnboundedSender<Order>) -> Admitted {
@@ -133,10 +152,37 @@ impl Peers {
     }
 
     /// The mailbox of session `id`, if it is `client`'s.
-    pub fn mailbox(&self, id: SessionId, client: &Fingerprint) -> Option<UnboundedSender<Mail>> {
+    ///
+    /// # Errors
+    /// [`NotYours`]
+    pub fn mailbox(&self, id: SessionId, client: &Fingerprint) -> Result<UnboundedSender<Mail>, NotYours> {
         let table = self.lock();
-        let entry = table.sessions.get(&id)?;
-        (entry.live.fingerprint == *client).then(|| entry.mail.clone())
+        let entry = table.sessions.get(&id).ok_or(NotYours::Gone(id))?;
+        if entry.live.fingerprint == *client { Ok(entry.mail.clone()) } else { Err(NotYours::Foreign(id)) }
+    }
+
+    /// The newest session of `client` that it watches no more.
+    pub fn kept(&self, client: &Fingerprint) -> Option<(Arc<Live>, UnboundedSender<Mail>)> {
+        let table = self.lock();
+        let is_kept = |live: &Live| live.fingerprint == *client && live.is_deserted();
+        let kept = table.sessions.values().filter(|entry| is_kept(&entry.live));
+        kept.max_by_key(|entry| entry.live.started_ns).map(|entry| (entry.live.clone(), entry.mail.clone()))
+    }
+
+    /// vdisplayd says something of session `id`, if it runs.
+    pub fn announce(&self, id: SessionId, mail: Mail) {
+        if let Some(entry) = self.lock().sessions.get(&id) {
+            // A session that ends this very moment needs no mail.
+            let _ = entry.mail.send(mail);
+        }
+    }
+
+    /// Leaves all sessions to the next incarnation.
+    pub fn part(&self) {
+        for entry in self.lock().sessions.values() {
+            // A session that ends this very moment needs no mail.
+            let _ = entry.mail.send(Mail::Part);
+        }
     }
 
     /// Ends the session `id`; whether there was one.
@@ -148,12 +194,6 @@ impl Peers {
     pub fn expel(&self, client: &Fingerprint, reason: &str) -> usize {
         self.end_sessions(reason, |live| live.fingerprint == *client)
             + self.order(reason, |peer| peer.fingerprint == *client)
-    }
-
-    /// Ends everything.
-    pub fn end_all(&self, reason: &str) {
-        self.end_sessions(reason, |_| true);
-        self.order(reason, |_| true);
     }
 
     /// Connections now.
@@ -206,6 +246,11 @@ impl Drop for Enrolled {
 }
 
 impl Live {
+    /// Whether its client is gone: its connection has ended, or has not ended yet although nothing comes from the client.
+    pub fn is_deserted(&self) -> bool {
+        self.is_alone.load(Relaxed) || self.path.is_silent()
+    }
+
     /// One line for the journal when it ends.
     pub fn summary(&self) -> String {
         let figures = &self.figures;
@@ -242,12 +287,14 @@ mod tests {
             session: SessionId([n; 16]),
             fingerprint: Fingerprint::from_bytes([n; 32]),
             client: String::new(),
-            mode: Mode { width: 64, height: 64, refresh_mhz: 60_000 },
+            app: None,
             figures: Arc::default(),
             path: Arc::new(Path::new(channel, opener, bell, record.clone())),
             record,
             started_ns: n.into(),
             input: Mutex::default(),
+            state: Mutex::default(),
+            is_alone: AtomicBool::new(false),
         })
     }
 
@@ -284,7 +331,24 @@ mod tests {
         let (mail, _mailbox) = unbounded_channel();
         let _session = peers.enroll(live(1), mail).unwrap();
         let id = SessionId([1; 16]);
-        assert!(peers.mailbox(id, &Fingerprint::from_bytes([1; 32])).is_some());
-        assert!(peers.mailbox(id, &Fingerprint::from_bytes([2; 32])).is_none());
+        assert!(peers.mailbox(id, &Fingerprint::from_bytes([1; 32])).is_ok());
+        let refused = peers.mailbox(id, &Fingerprint::from_bytes([2; 32])).unwrap_err();
+        assert_eq!(refused, NotYours::Foreign(id));
+        let gone = SessionId([2; 16]);
+        assert_eq!(peers.mailbox(gone, &Fingerprint::from_bytes([1; 32])).unwrap_err(), NotYours::Gone(gone));
+    }
+
+    /// Sabotage: hand out a session that is being watched, or another client's.
+    #[test]
+    fn only_a_session_without_a_connection_can_be_taken_over_by_its_client() {
+        let peers = Arc::new(Peers::default());
+        let (mail, _mailbox) = unbounded_channel();
+        let sessions: Vec<_> = (1..4).map(live).collect();
+        let _places: Vec<_> =
+            sessions.iter().map(|live| peers.enroll(live.clone(), mail.clone()).unwrap()).collect();
+        let kept = |n: u8| peers.kept(&Fingerprint::from_bytes([n; 32])).map(|(live, _)| live.session);
+        assert_eq!(kept(1), None);
+        sessions[0].is_alone.store(true, Relaxed);
+        assert_eq!((kept(1), kept(2)), (Some(SessionId([1; 16])), None));
     }
 }

@@ -3,13 +3,13 @@
 use std::{
     io,
     os::fd::OwnedFd,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, atomic::AtomicBool},
     time::Duration,
 };
 
 use lumen_core::{
     ChannelId, ChannelSecret, Direction, Opener, PacketiserConfig, Sealer, Timestamp,
-    control::{self, Input, Launched, RefusalClass, Refused},
+    control::{self, Input, Launched, ModeChanged, RefusalClass, Refused},
     seal::{EXPORTER_LABEL, SECRET_LEN},
     trust::Fingerprint,
 };
@@ -23,7 +23,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use super::{Live, seat::Seat};
 use crate::{
     identity::{IdentityError, random},
-    launch::{MAX_BITRATE, MIN_BITRATE, Request},
+    launch::{MAX_BITRATE, MIN_BITRATE, Request, told},
     record::{Fixed, Record, RecordError},
     upstream::Upstream,
     video::{
@@ -51,8 +51,10 @@ pub struct Grounds<U> {
     pub outlet: Arc<Outlet>,
     /// The video socket's port.
     pub video_port: u16,
-    /// How long a session waits for a client whose connection was lost.
+    /// How long video goes on for a client whose connection was lost.
     pub patience: Duration,
+    /// How long all that was made for such a client is kept.
+    pub keep: Duration,
 }
 
 /// Whose session it is.
@@ -106,10 +108,13 @@ pub struct Pipeline {
     live: Arc<Live>,
     request: Request,
     video_port: u16,
+    /// Links attached so far.
+    links: u64,
     _listed: Listed,
 }
 
-/// The fixed part of a new session's record: a random id, a free channel, and the secret that TLS gives for them.
+/// The fixed part of a new session's record: its id, a free channel, and the secret that TLS gives for them. A session
+/// that takes over what was kept has the id of the one before, and keys and channel of its own.
 ///
 /// # Errors
 /// [`StartError`].
@@ -118,8 +123,9 @@ pub fn found<U>(
     connection: &quinn::Connection,
     client: &Client,
     request: &Request,
+    kept: Option<SessionId>,
 ) -> Result<Fixed, StartError> {
-    let session = SessionId(random()?);
+    let session = kept.map_or_else(|| random().map(SessionId), Ok)?;
     let mut secret = [0; SECRET_LEN];
     connection
         .export_keying_material(&mut secret, EXPORTER_LABEL, &session.0)
@@ -157,7 +163,7 @@ impl Pipeline {
         grounds: &Grounds<U>,
         record: Arc<Record>,
         fixed: &Fixed,
-        reports: UnboundedSender<Report>,
+        reports: UnboundedSender<(u64, Report)>,
     ) -> Result<Self, StartError> {
         let secret = ChannelSecret::from_bytes(fixed.secret);
         let channel = ChannelId(fixed.channel);
@@ -165,7 +171,7 @@ impl Pipeline {
         let opener = Opener::new(&secret, channel, Direction::ClientToHost);
         let path = Arc::new(Path::new(channel, opener, bell.clone(), record.clone()));
         let listed = grounds.paths.list(path.clone()).ok_or(StartError::Channel)?;
-        let request = request(fixed, record.bitrate());
+        let request = request(fixed, record.mode(), record.bitrate());
         let live = Arc::new(live(fixed, path, record.clone()));
         let sealer = Sealer::new(&secret, channel, Direction::HostToClient);
         let max_segments = grounds.outlet.max_segments();
@@ -184,10 +190,11 @@ impl Pipeline {
         })?;
         Ok(Self {
             stream,
-            seat: Seat::start(grounds.upstream.clone(), grounds.generation, live.clone()),
+            seat: Seat::start(grounds, live.clone(), request.seat.clone()),
             live,
             request,
             video_port: grounds.video_port,
+            links: 0,
             _listed: listed,
         })
     }
@@ -197,7 +204,7 @@ impl Pipeline {
         &self.live
     }
 
-    /// What was launched.
+    /// What was launched, and changed since.
     pub fn request(&self) -> &Request {
         &self.request
     }
@@ -208,15 +215,56 @@ impl Pipeline {
             session: control::SessionId(self.live.session.0),
             channel: self.live.path.channel(),
             video_port: self.video_port,
-            mode: control::Mode { width: mode.width, height: mode.height, refresh_mhz: mode.refresh_mhz },
+            mode: told(mode),
             codec: control::Codec::H264,
             next_frame: self.live.record.next_frame(),
         }
     }
 
+    /// What the client is told when pictures of another mode come.
+    pub fn mode_changed(&self, mode: Mode, next_frame: Option<u64>) -> ModeChanged {
+        let next_frame = next_frame.unwrap_or_else(|| self.live.record.next_frame());
+        ModeChanged { mode: told(mode), next_frame }
+    }
+
     /// A new link to encoded.
-    pub fn attach(&self, link: OwnedFd) {
+    pub fn attach(&mut self, link: OwnedFd) {
+        self.links += 1;
         self.stream.attach(link);
+    }
+
+    /// Number of the newest link to encoded, counted from 1.
+    pub fn link(&self) -> u64 {
+        self.links
+    }
+
+    /// The mode asked for.
+    pub fn mode(&self) -> Mode {
+        let StreamSpec { width, height, refresh_mhz, .. } = self.request.stream;
+        Mode { width, height, refresh_mhz }
+    }
+
+    /// Another mode is asked for, of the next link.
+    pub fn set_mode(&mut self, mode: Mode) {
+        let stream = &mut self.request.stream;
+        (stream.width, stream.height, stream.refresh_mhz) = (mode.width, mode.height, mode.refresh_mhz);
+        self.request.seat = SeatSpec { width: mode.width, height: mode.height };
+    }
+
+    /// The pictures have the mode asked for: the next incarnation asks for it as well, and input lands in it.
+    pub fn settle(&self) {
+        self.live.record.set_mode(self.mode());
+        self.seat.resize(&self.request.seat);
+    }
+
+    /// Holds all frames back, or lets them go again.
+    pub fn pause(&self, pause: bool) {
+        self.stream.pause(pause);
+    }
+
+    /// Leaves all that is upstream as a crash does: for whoever opens this session next.
+    pub fn leave(&self) {
+        self.stream.leave();
     }
 
     /// The client lost frames up to `after_frame`.
@@ -225,8 +273,10 @@ impl Pipeline {
     }
 
     /// The client wants another bitrate; what cannot be is brought into bounds, since it is State and has no answer.
-    pub fn set_bitrate(&self, bps: u32) {
-        self.stream.set_bitrate(bps.clamp(MIN_BITRATE, MAX_BITRATE));
+    pub fn set_bitrate(&mut self, bps: u32) {
+        let bps = bps.clamp(MIN_BITRATE, MAX_BITRATE);
+        self.request.stream.bitrate_bps = bps;
+        self.stream.set_bitrate(bps);
     }
 
     /// The client's person did something.
@@ -236,9 +286,9 @@ impl Pipeline {
     }
 }
 
-/// What was launched, again.
-fn request(fixed: &Fixed, bitrate_bps: u32) -> Request {
-    let (width, height, refresh_mhz) = fixed.mode;
+/// What was launched, and changed since.
+fn request(fixed: &Fixed, mode: Mode, bitrate_bps: u32) -> Request {
+    let Mode { width, height, refresh_mhz } = mode;
     Request {
         stream: StreamSpec {
             width,
@@ -258,16 +308,17 @@ fn request(fixed: &Fixed, bitrate_bps: u32) -> Request {
 }
 
 fn live(fixed: &Fixed, path: Arc<Path>, record: Arc<Record>) -> Live {
-    let (width, height, refresh_mhz) = fixed.mode;
     Live {
         session: fixed.session,
         fingerprint: Fingerprint::from_bytes(fixed.fingerprint),
         client: fixed.client.clone(),
-        mode: Mode { width, height, refresh_mhz },
+        app: fixed.app.clone(),
         figures: Arc::default(),
         path,
         record,
         started_ns: now_ns(),
         input: Mutex::new("waiting for inputd".into()),
+        state: Mutex::new("opens".into()),
+        is_alone: AtomicBool::new(false),
     }
 }

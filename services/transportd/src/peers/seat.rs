@@ -4,6 +4,7 @@
 //! key stuck. Motion and text that come while there is no link are lost, which is what Sample and Once allow.
 
 use std::{
+    io,
     os::fd::{AsFd, AsRawFd, OwnedFd, RawFd},
     sync::{Arc, PoisonError},
     time::Duration,
@@ -18,13 +19,16 @@ use lumen_ipc::{
 };
 use lumen_stage::{Link, LinkError};
 use tokio::{
-    io::unix::AsyncFd,
-    sync::mpsc::{Receiver, Sender, channel},
+    io::unix::{AsyncFd, AsyncFdReadyMutGuard},
+    sync::{
+        mpsc::{Receiver, Sender, channel},
+        watch,
+    },
     task::JoinHandle,
     time::sleep,
 };
 
-use super::Live;
+use super::{Live, pipeline::Grounds};
 use crate::upstream::Upstream;
 
 /// Messages that may wait for inputd: a second of a fast mouse.
@@ -41,6 +45,11 @@ pub struct Hands {
 }
 
 impl Hands {
+    /// Nothing held, and so many texts told already.
+    pub fn after(texts: u64) -> Self {
+        Self { texts, ..Self::default() }
+    }
+
     /// The message for one input; `None` if it changes nothing or cannot be passed on.
     pub fn handle(&mut self, input: Input) -> Option<ToInput> {
         Some(match input {
@@ -77,24 +86,53 @@ impl Hands {
     }
 }
 
-/// The session's handle; dropping it ends the task and closes the link, upon which inputd lets go of everything.
+/// The session's handle; dropping it ends the task and closes the link, upon which inputd lets go of everything after its
+/// lease.
 #[derive(Debug)]
 pub struct Seat {
     inputs: Sender<Input>,
+    sizes: watch::Sender<SeatSpec>,
     task: JoinHandle<()>,
+}
+
+/// What reaches the task.
+struct Wishes {
+    inputs: Receiver<Input>,
+    sizes: watch::Receiver<SeatSpec>,
+}
+
+/// Why a link is read no more.
+enum Parting {
+    /// The session is over.
+    Over,
+    /// The Output has another size.
+    Resized,
+    /// The link is of no use, and why.
+    Broken(String),
 }
 
 impl Seat {
     /// Starts to open the link.
-    pub fn start<U: Upstream>(upstream: U, generation: Generation, live: Arc<Live>) -> Self {
+    pub fn start<U: Upstream>(grounds: &Grounds<U>, live: Arc<Live>, spec: SeatSpec) -> Self {
         let (inputs, queue) = channel(QUEUE);
-        let task = tokio::spawn(keep(upstream, generation, live, queue));
-        Self { inputs, task }
+        let (sizes, size) = watch::channel(spec);
+        let wishes = Wishes { inputs: queue, sizes: size };
+        let task = tokio::spawn(keep(grounds.upstream.clone(), grounds.generation, live, wishes));
+        Self { inputs, sizes, task }
     }
 
     /// Passes an input on; whether there was room.
     pub fn handle(&self, input: Input) -> bool {
         self.inputs.try_send(input).is_ok()
+    }
+
+    /// The Output has another size: opens the link again with it.
+    pub fn resize(&self, spec: &SeatSpec) {
+        self.sizes.send_if_modified(|size| {
+            let is_news = size != spec;
+            size.clone_from(spec);
+            is_news
+        });
     }
 }
 
@@ -104,21 +142,31 @@ impl Drop for Seat {
     }
 }
 
-async fn keep<U: Upstream>(upstream: U, generation: Generation, live: Arc<Live>, mut queue: Receiver<Input>) {
-    let spec = SeatSpec { width: live.mode.width, height: live.mode.height };
-    let mut hands = Hands::default();
+async fn keep<U: Upstream>(upstream: U, generation: Generation, live: Arc<Live>, mut wishes: Wishes) {
+    let mut hands = Hands::after(live.record.texts());
     loop {
-        match open(&upstream, generation, &live, &spec, &mut hands, &mut queue).await {
-            Ok(link) => {
-                if forward(link, &live, &mut hands, &mut queue).await.is_none() {
-                    return;
-                }
-                say(&live, "waiting for inputd");
+        let parting = match open(&upstream, generation, &live, &mut hands, &mut wishes).await {
+            Ok(link) => forward(link, &live, &mut hands, &mut wishes).await,
+            Err(text) => Parting::Broken(text),
+        };
+        match parting {
+            Parting::Over => return,
+            Parting::Resized => {}
+            Parting::Broken(text) => {
+                say(&live, &text);
+                sleep(PAUSE).await;
             }
-            Err(text) => say(&live, &text),
         }
-        sleep(PAUSE).await;
     }
+}
+
+/// The message for one input, whose number the next incarnation then knows.
+fn take(live: &Live, hands: &mut Hands, input: Input) -> Option<ToInput> {
+    let message = hands.handle(input);
+    if let Some(ToInput::Text { number, .. }) = &message {
+        live.record.set_texts(*number);
+    }
+    message
 }
 
 /// Opens a link; what the client sends meanwhile changes the held set only.
@@ -126,16 +174,16 @@ async fn open<U: Upstream>(
     upstream: &U,
     generation: Generation,
     live: &Live,
-    spec: &SeatSpec,
     hands: &mut Hands,
-    queue: &mut Receiver<Input>,
+    wishes: &mut Wishes,
 ) -> Result<Pollable, String> {
-    let opened = upstream.open_seat(live.session, spec);
+    let spec = wishes.sizes.borrow_and_update().clone();
+    let opened = upstream.open_seat(live.session, &spec);
     tokio::pin!(opened);
     let fd: OwnedFd = loop {
         tokio::select! {
             fd = &mut opened => break fd.map_err(|failure| failure.to_string())?,
-            Some(input) = queue.recv() => drop(hands.handle(input)),
+            Some(input) = wishes.inputs.recv() => drop(take(live, hands, input)),
         }
     };
     let link = Link::start(fd, Stage::Transportd, generation, Stage::Inputd);
@@ -143,36 +191,72 @@ async fn open<U: Upstream>(
     link.map(Pollable).map_err(|error| error.to_string())
 }
 
-/// Passes inputs on until the link hangs up; `None` when the session is over.
-async fn forward(link: Pollable, live: &Live, hands: &mut Hands, queue: &mut Receiver<Input>) -> Option<()> {
+/// Passes inputs on until the link is of no use.
+async fn forward(link: Pollable, live: &Live, hands: &mut Hands, wishes: &mut Wishes) -> Parting {
     #[allow(
         deprecated,
         reason = "its successor is an unsafe function, because an AsRawFd may lie; a Link's descriptor is its own for life"
     )]
-    let mut link = AsyncFd::new(link).ok()?;
-    // A held set that inputd, which did not read, has not got yet.
-    let mut is_owed = false;
+    let mut link = match AsyncFd::new(link) {
+        Ok(link) => link,
+        Err(error) => return Parting::Broken(format!("the link to inputd cannot be polled: {error}")),
+    };
+    let mut owed = Owed::default();
     loop {
         let message = tokio::select! {
-            input = queue.recv() => hands.handle(input?),
-            () = sleep(PAUSE), if is_owed => Some(hands.held()),
-            ready = link.readable_mut() => {
-                let mut ready = ready.ok()?;
-                match ready.get_inner_mut().0.receive::<FromInput>() {
-                    Ok(Some(message)) => hear(live, message.message),
-                    Ok(None) => ready.clear_ready(),
-                    Err(_) => return Some(()),
-                }
-                None
+            input = wishes.inputs.recv() => match input {
+                Some(input) => take(live, hands, input),
+                None => return Parting::Over,
+            },
+            changed = wishes.sizes.changed() => {
+                return if changed.is_ok() { Parting::Resized } else { Parting::Over };
             }
+            () = sleep(PAUSE), if owed.0 => Some(hands.held()),
+            ready = link.readable_mut() => match read(ready, live) {
+                Ok(()) => None,
+                Err(text) => return Parting::Broken(text),
+            },
         };
-        if let Some(message) = message {
-            match link.get_ref().0.send(&message, &[]) {
-                Ok(()) => is_owed &= !matches!(message, ToInput::Held(_)),
-                Err(LinkError::Full) => is_owed |= matches!(message, ToInput::Held(_)),
-                Err(_) => return Some(()),
-            }
+        if let Some(message) = message
+            && owed.deliver(&link.get_ref().0, &message, hands).is_err()
+        {
+            return Parting::Broken("waiting for inputd".into());
         }
+    }
+}
+
+/// Takes what inputd says.
+fn read(ready: io::Result<AsyncFdReadyMutGuard<'_, Pollable>>, live: &Live) -> Result<(), String> {
+    let mut ready = ready.map_err(|error| format!("the link to inputd cannot be polled: {error}"))?;
+    match ready.get_inner_mut().0.receive::<FromInput>() {
+        Ok(Some(message)) => hear(live, message.message),
+        Ok(None) => ready.clear_ready(),
+        Err(_) => return Err("waiting for inputd".into()),
+    }
+    Ok(())
+}
+
+/// Whether there is a held set that inputd, which did not read, has not got yet. It goes before anything else, so that a
+/// mouse that never rests does not keep a key down.
+#[derive(Debug, Default)]
+struct Owed(bool);
+
+impl Owed {
+    fn deliver(&mut self, link: &Link, message: &ToInput, hands: &Hands) -> Result<(), LinkError> {
+        if self.0 && !matches!(message, ToInput::Held(_)) {
+            self.send(link, &hands.held())?;
+        }
+        self.send(link, message)
+    }
+
+    fn send(&mut self, link: &Link, message: &ToInput) -> Result<(), LinkError> {
+        let is_held = matches!(message, ToInput::Held(_));
+        match link.send(message, &[]) {
+            Ok(()) => self.0 &= !is_held,
+            Err(LinkError::Full) => self.0 |= is_held,
+            Err(error) => return Err(error),
+        }
+        Ok(())
     }
 }
 
@@ -228,6 +312,34 @@ mod tests {
         assert_eq!(hands.handle(Input::Text("x".repeat(MAX_TEXT + 1))), None);
         let text = "ü".to_owned();
         assert_eq!(hands.handle(Input::Text(text.clone())), Some(ToInput::Text { number: 1, text }));
+    }
+
+    /// Sabotage: number the texts of each incarnation from 0.
+    #[test]
+    fn texts_go_on_where_the_incarnation_before_was() {
+        let mut hands = Hands::after(7);
+        let text = "a".to_owned();
+        assert_eq!(hands.handle(Input::Text(text.clone())), Some(ToInput::Text { number: 8, text }));
+    }
+
+    /// Sabotage: send the held set again only when nothing else is to be sent.
+    #[test]
+    fn a_held_set_that_did_not_fit_goes_before_the_mouse() {
+        let (ours, theirs) = lumen_stage::link::pair().unwrap();
+        let peer =
+            std::thread::spawn(|| Link::start(theirs, Stage::Inputd, Generation(1), Stage::Transportd));
+        let link = Link::start(ours, Stage::Transportd, Generation(1), Stage::Inputd).unwrap();
+        let mut peer = peer.join().unwrap().unwrap();
+        let motion = ToInput::Motion { dx: 1, dy: 0 };
+        while link.send(&motion, &[]).is_ok() {}
+        let (mut owed, mut hands) = (Owed::default(), Hands::default());
+        let message = hands.handle(key(30, true)).unwrap();
+        owed.deliver(&link, &message, &hands).unwrap();
+        assert!(owed.0, "it did not fit");
+        while peer.receive::<ToInput>().unwrap().is_some() {}
+        owed.deliver(&link, &motion, &hands).unwrap();
+        assert_eq!(peer.receive::<ToInput>().unwrap().map(|got| got.message), held(&[30]));
+        assert!(!owed.0);
     }
 
     #[test]

@@ -15,6 +15,7 @@ use lumen_core::{
     seal::{OpenCounters, Opened, Opener},
     wire::{ChannelId, channel_of},
 };
+use lumen_stage::clock::now_ns;
 use quinn_udp::RecvMeta;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 
@@ -23,6 +24,9 @@ use crate::record::Record;
 
 /// Because the kernel merges equal datagrams of one sender into at most 64 KiB (GRO).
 const RECEIVE_BYTES: usize = 1 << 16;
+
+/// A client says hello each second, and two of three may be lost.
+const SILENCE_NS: u64 = 3_000_000_000;
 
 /// Pause after an error that the socket did not explain.
 const ERROR_PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 10_000_000 };
@@ -64,6 +68,8 @@ pub struct Path {
     way: Mutex<Way>,
     bell: Arc<Bell>,
     record: Arc<Record>,
+    /// When the last good hello came, or the path was made; CLOCK_MONOTONIC ns.
+    heard_ns: AtomicU64,
 }
 
 /// Where video goes, if a hello said so, and the lowest number that another one must have to change it.
@@ -80,7 +86,8 @@ impl Path {
             destination: Some(destination),
             next_hello: hello.saturating_add(1),
         });
-        Self { channel, opener: Mutex::new(opener), way: Mutex::new(way.unwrap_or_default()), bell, record }
+        let (opener, way) = (Mutex::new(opener), Mutex::new(way.unwrap_or_default()));
+        Self { channel, opener, way, bell, record, heard_ns: AtomicU64::new(now_ns()) }
     }
 
     /// Its number.
@@ -91,6 +98,11 @@ impl Path {
     /// Where video goes now.
     pub fn destination(&self) -> Option<Destination> {
         lock(&self.way).destination
+    }
+
+    /// Whether no hello has come for longer than a client that lives is ever silent.
+    pub fn is_silent(&self) -> bool {
+        now_ns().saturating_sub(self.heard_ns.load(Relaxed)) > SILENCE_NS
     }
 
     /// What became of the datagrams that claimed this channel.
@@ -104,6 +116,7 @@ impl Path {
             Ok(Opened::Hello(hello)) if hello.is_newest => hello,
             _ => return,
         };
+        self.heard_ns.store(now_ns(), Relaxed);
         let mut way = lock(&self.way);
         if hello.sequence < way.next_hello {
             return;

@@ -20,6 +20,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::{
     flight::Progress,
+    outlet::Destination,
     sequence::Sequence,
     stream::{Letter, Report, StreamParts},
 };
@@ -46,6 +47,11 @@ pub(super) struct Sender {
     waiting: Option<Waiting>,
     /// The frame on its way came over an older link, whose encoded needs no answer any more.
     is_orphan: bool,
+    /// Links so far: the number of this one.
+    links: u64,
+    /// No picture came since encoded said why there are none.
+    is_failing: bool,
+    is_paused: bool,
 }
 
 /// Why the thread ends.
@@ -71,6 +77,9 @@ impl Sender {
             source: None,
             waiting: None,
             is_orphan: false,
+            links: 0,
+            is_failing: false,
+            is_paused: false,
         }
     }
 
@@ -111,6 +120,8 @@ impl Sender {
                 self.send(&ToEncode::Close);
                 return Err(Stopped);
             }
+            Letter::Leave => return Err(Stopped),
+            Letter::Pause(pause) => self.is_paused = pause,
             Letter::Link(fd) => self.start_link(fd),
             Letter::Loss { after_frame } => {
                 if self.sequence.handle_loss(after_frame) {
@@ -133,6 +144,7 @@ impl Sender {
         (self.source, self.waiting) = (None, None);
         self.is_orphan = self.parts.flight.is_busy();
         self.sequence.start_link();
+        self.links += 1;
         match Link::start(fd, Stage::Transportd, self.parts.generation, Stage::Encoded) {
             Ok(link) => {
                 self.parts.figures.links.fetch_add(1, Relaxed);
@@ -150,7 +162,7 @@ impl Sender {
 
     fn report(&self, report: Report) {
         // An owner that is gone has posted Stop.
-        let _ = self.parts.reports.send(report);
+        let _ = self.parts.reports.send((self.links, report));
     }
 
     fn send_control(&mut self) {
@@ -166,14 +178,19 @@ impl Sender {
         }
     }
 
+    /// Where frames go now; `None` holds them back.
+    fn destination(&self) -> Option<Destination> {
+        self.parts.path.destination().filter(|_| !self.is_paused)
+    }
+
     /// Moves the frame that is on its way.
     fn fly(&mut self) -> Result<Flown, Stopped> {
-        if let (Some(waiting), Some(_)) = (&self.waiting, self.parts.path.destination()) {
+        if let (Some(waiting), Some(_)) = (&self.waiting, self.destination()) {
             let (unit, received_ns) = (waiting.unit, waiting.received_ns);
             self.waiting = None;
             self.load(unit, received_ns);
         }
-        let Some(destination) = self.parts.path.destination() else {
+        let Some(destination) = self.destination() else {
             return Ok(Flown::Nothing);
         };
         let StreamParts { flight, outlet, figures, .. } = &mut self.parts;
@@ -227,14 +244,18 @@ impl Sender {
                 match (ring, &mut self.source) {
                     (Some(Ok(ring)), Some(source)) => {
                         source.ring = Some(ring);
-                        self.report(Report::Ready { mode, codec });
+                        let next_frame = self.parts.record.next_frame();
+                        self.report(Report::Ready { mode, codec, next_frame });
                     }
                     (Some(Err(error)), _) => self.hung_up(error.into(), false),
                     // The link checked that the message came with its descriptor.
                     (None, _) | (_, None) => {}
                 }
             }
-            FromEncode::Failed(failure) => self.report(Report::Failed(failure)),
+            FromEncode::Failed(failure) => {
+                self.is_failing = true;
+                self.report(Report::Failed(failure));
+            }
             // Sessions over lumen/1 have the pointer in the picture.
             FromEncode::Bitmap(_) | FromEncode::Pointer(_) => {}
             FromEncode::Closing => {
@@ -247,7 +268,10 @@ impl Sender {
 
     fn take_unit(&mut self, unit: AccessUnit) {
         let received_ns = now_ns();
-        if self.parts.path.destination().is_some() {
+        if std::mem::take(&mut self.is_failing) {
+            self.report(Report::Pictures);
+        }
+        if self.destination().is_some() {
             self.load(unit, received_ns);
         } else {
             self.waiting = Some(Waiting { unit, received_ns });

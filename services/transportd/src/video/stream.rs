@@ -33,9 +33,13 @@ pub enum Report {
         mode: Mode,
         /// How.
         codec: Codec,
+        /// Number of the first frame that is encoded so.
+        next_frame: u64,
     },
     /// No pictures can come now.
     Failed(Failure),
+    /// They come again.
+    Pictures,
     /// The link is gone; another one is needed.
     HungUp {
         /// Why.
@@ -53,7 +57,9 @@ pub(super) enum Letter {
     Link(OwnedFd),
     Loss { after_frame: u64 },
     Bitrate(u32),
+    Pause(bool),
     Stop,
+    Leave,
 }
 
 /// What a session's thread is made of.
@@ -77,11 +83,11 @@ pub struct StreamParts {
     pub figures: Arc<Figures>,
     /// Beaten by the thread's loop.
     pub pulse: Pulse,
-    /// Who is told.
-    pub reports: UnboundedSender<Report>,
+    /// Who is told: number of the link that it is about, counted from 1, and what.
+    pub reports: UnboundedSender<(u64, Report)>,
 }
 
-/// The owner's handle; dropping it ends the thread and closes its link.
+/// The owner's handle; dropping it ends the thread and tells encoded that the session is over.
 #[derive(Debug)]
 pub struct Stream {
     letters: mpsc::Sender<Letter>,
@@ -114,6 +120,16 @@ impl Stream {
     /// The client wants another bitrate.
     pub fn set_bitrate(&self, bps: u32) {
         self.post(Letter::Bitrate(bps));
+    }
+
+    /// Holds all frames back: encoded then starts no other, and keeps what it has.
+    pub fn pause(&self, pause: bool) {
+        self.post(Letter::Pause(pause));
+    }
+
+    /// Ends the thread as a crash does: encoded keeps what it has for the next link of this session.
+    pub fn leave(&self) {
+        self.post(Letter::Leave);
     }
 
     fn post(&self, letter: Letter) {

@@ -1,7 +1,7 @@
 //! A fake encoded and a fake inputd at the other ends of the links.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, VecDeque},
     os::fd::OwnedFd,
     sync::{Arc, Mutex},
     thread,
@@ -30,10 +30,23 @@ struct Record {
     /// What the encoder says instead of `Ready`.
     refusal: Option<Failure>,
     opened: usize,
+    /// The newest link of each session: encoded hangs up on the one before.
+    newest: HashMap<SessionId, usize>,
     hung_up: usize,
     bitrates: Vec<u32>,
     idrs_asked: u32,
     inputs: Vec<ToInput>,
+    /// Modes that encoders were opened for, with their sessions.
+    modes: Vec<(SessionId, Mode)>,
+    /// Sizes that seats were opened for.
+    seats: Vec<(u32, u32)>,
+    /// Sessions that were closed for good.
+    closed: Vec<SessionId>,
+    /// Said by all encoders at once, then nothing until `heal`.
+    ailment: Option<Failure>,
+    is_ill: bool,
+    /// A mode that no encoder can have.
+    impossible: Option<Mode>,
     /// The encoders of links up to this number die.
     deaths: usize,
     /// Do not wait for the client.
@@ -99,36 +112,84 @@ impl Fakes {
         self.with(|record| record.inputs.clone())
     }
 
-    fn encode(&self, link: OwnedFd, link_number: usize, mode: Mode) {
+    /// Modes that encoders were opened for, with their sessions.
+    pub fn modes(&self) -> Vec<(SessionId, Mode)> {
+        self.with(|record| record.modes.clone())
+    }
+
+    /// Sizes that seats were opened for.
+    pub fn seats(&self) -> Vec<(u32, u32)> {
+        self.with(|record| record.seats.clone())
+    }
+
+    /// Sessions that were closed for good.
+    pub fn closed(&self) -> Vec<SessionId> {
+        self.with(|record| record.closed.clone())
+    }
+
+    /// From now on pictures stay away for this reason, until [`Fakes::heal`].
+    pub fn ail(&self, failure: Failure) {
+        self.with(|record| (record.ailment, record.is_ill) = (Some(failure), true));
+    }
+
+    /// Pictures come again.
+    pub fn heal(&self) {
+        self.with(|record| (record.ailment, record.is_ill) = (None, false));
+    }
+
+    /// No encoder can have this mode.
+    pub fn cannot(&self, mode: Mode) {
+        self.with(|record| record.impossible = Some(mode));
+    }
+
+    fn encode(&self, session: SessionId, link: OwnedFd, link_number: usize, mode: Mode) {
         let generation = Generation(100 + link_number as u64);
         let Ok(mut link) = Link::start(link, Stage::Encoded, generation, Stage::Transportd) else {
             return;
         };
-        if let Some(failure) = self.with(|record| record.refusal.take()) {
+        let impossible = self
+            .with(|record| record.impossible == Some(mode))
+            .then(|| Failure::new(lumen_ipc::FailureClass::Request, "No such mode.", "Ask for another."));
+        if let Some(failure) = self.with(|record| record.refusal.take()).or(impossible) {
             link.send(&FromEncode::Failed(failure), &[]).unwrap();
         } else {
             let mut ring = RingWriter::new(1 << 20).unwrap();
             let ready = FromEncode::Ready { mode, codec: Codec::H264, ring_bytes: ring.size() };
-            link.send(&ready, &[std::os::fd::AsFd::as_fd(&ring)]).unwrap();
-            self.stream(&mut link, &mut ring, link_number);
+            // A link that was replaced before it began needs no pictures.
+            if link.send(&ready, &[std::os::fd::AsFd::as_fd(&ring)]).is_ok() {
+                self.stream(session, &mut link, &mut ring, link_number);
+            }
         }
-        while link.receive::<ToEncode>().is_ok() && !self.is_dead(link_number) {
-            thread::sleep(Duration::from_millis(1));
+        while let Ok(message) = link.receive::<ToEncode>()
+            && !self.is_dead(session, link_number)
+        {
+            match message.map(|received| received.message) {
+                Some(ToEncode::Close) => self.with(|record| record.closed.push(session)),
+                Some(_) => {}
+                None => thread::sleep(Duration::from_millis(1)),
+            }
         }
         self.with(|record| record.hung_up += 1);
     }
 
-    fn is_dead(&self, link_number: usize) -> bool {
-        self.with(|record| record.deaths >= link_number)
+    fn is_dead(&self, session: SessionId, link_number: usize) -> bool {
+        self.with(|record| {
+            let is_replaced = record.newest.get(&session).is_some_and(|newest| *newest > link_number);
+            is_replaced || record.deaths >= link_number
+        })
     }
 
     /// One picture after another, each 2 ms after the one before was sent.
-    fn stream(&self, link: &mut Link, ring: &mut RingWriter, link_number: usize) {
+    fn stream(&self, session: SessionId, link: &mut Link, ring: &mut RingWriter, link_number: usize) {
         let (mut number, mut idr_wanted, mut is_idr_due, mut is_unsent) = (0, None, true, false);
         let start = self.with(|record| record.seen);
-        while !self.is_dead(link_number) {
+        while !self.is_dead(session, link_number) {
             let may_send = self.with(|record| record.runs_free || start + number < record.seen + AHEAD);
-            if !is_unsent && may_send {
+            if let Some(failure) = self.with(|record| record.ailment.take()) {
+                link.send(&FromEncode::Failed(failure), &[]).unwrap();
+            }
+            let is_well = self.with(|record| !record.is_ill);
+            if !is_unsent && may_send && is_well {
                 let kind = if is_idr_due { UnitKind::Idr } else { UnitKind::Delta };
                 (is_idr_due, is_unsent) = (false, true);
                 if send(link, ring, number, kind).is_none() {
@@ -146,7 +207,8 @@ impl Fakes {
                         thread::sleep(Duration::from_millis(2));
                     }
                     // The link hangs up with it.
-                    ToEncode::Close | ToEncode::PointerTaken => {}
+                    ToEncode::Close => self.with(|record| record.closed.push(session)),
+                    ToEncode::PointerTaken => {}
                     ToEncode::Control(control) => {
                         let asked = idr_wanted.is_some_and(|seen| control.idr_wanted > seen);
                         is_idr_due |= asked;
@@ -195,21 +257,26 @@ fn send(link: &Link, ring: &mut RingWriter, number: u64, kind: UnitKind) -> Opti
 }
 
 impl Upstream for Fakes {
-    async fn open_encoder(&self, _session: SessionId, spec: &StreamSpec) -> Result<OwnedFd, Failure> {
+    async fn open_encoder(&self, session: SessionId, spec: &StreamSpec) -> Result<OwnedFd, Failure> {
         if let Some(failure) = self.with(|record| record.failures.pop_front()) {
             return Err(failure);
         }
         let (ours, theirs) = link::pair().unwrap();
+        let (fakes, mode) = (self.clone(), spec.mode().unwrap());
         let number = self.with(|record| {
+            record.modes.push((session, mode));
             record.opened += 1;
+            record.newest.insert(session, record.opened);
             record.opened
         });
-        let (fakes, mode) = (self.clone(), spec.mode().unwrap());
-        thread::spawn(move || fakes.encode(ours, number, mode));
+        thread::spawn(move || fakes.encode(session, ours, number, mode));
+        // As long as the bus takes: the link before has hung up by then.
+        tokio::time::sleep(Duration::from_millis(3)).await;
         Ok(theirs)
     }
 
-    async fn open_seat(&self, _session: SessionId, _spec: &SeatSpec) -> Result<OwnedFd, Failure> {
+    async fn open_seat(&self, _session: SessionId, spec: &SeatSpec) -> Result<OwnedFd, Failure> {
+        self.with(|record| record.seats.push((spec.width, spec.height)));
         let (ours, theirs) = link::pair().unwrap();
         let fakes = self.clone();
         thread::spawn(move || fakes.take_input(ours));

@@ -40,11 +40,15 @@ pub struct Host {
     pub fakes: Fakes,
     pub state: Arc<TempDir>,
     kept: Vec<Stored>,
+    pub video: u16,
     pub task: tokio::task::JoinHandle<()>,
 }
 
-/// How long a session waits for its client.
+/// How long video goes on for a client that is gone.
 pub const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long all else is kept for it.
+pub const KEEP: Duration = Duration::from_secs(3);
 
 impl Host {
     pub fn start() -> Self {
@@ -88,6 +92,7 @@ impl Host {
                 outlet,
                 video_port: video.port(),
                 patience: PATIENCE,
+                keep: KEEP,
             },
             clients: clients.clone(),
             peers: peers.clone(),
@@ -95,7 +100,7 @@ impl Host {
             handshake: Duration::from_secs(10),
         });
         for record in sockets.records {
-            adopt(&house.grounds, &house.peers, &house.clients, record.fd).unwrap();
+            adopt(&house.grounds, &house.peers, &house.clients, record).unwrap();
         }
         let lobby = Arc::new(Lobby::default());
         let task = tokio::spawn(control::listen(endpoint, house, lobby.clone()));
@@ -109,6 +114,7 @@ impl Host {
             fakes,
             state,
             kept,
+            video: video.port(),
             task,
         }
     }
@@ -118,9 +124,7 @@ impl Host {
         let copy = |name: &str, fd: OwnedFd| Stored { name: name.into(), fd };
         let sockets = self.kept.iter().map(|kept| copy(&kept.name, kept.fd.try_clone().unwrap()));
         let sessions = self.peers.sessions();
-        let records = sessions
-            .iter()
-            .map(|live| copy(&format!("session-{}", live.session), live.record.duplicate().unwrap()));
+        let records = sessions.iter().map(|live| live.record.duplicate().unwrap());
         sockets.chain(records).collect()
     }
 }
