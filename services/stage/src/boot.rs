@@ -1,7 +1,7 @@
 //! How every stage starts and ends.
 //!
 //! ```text
-//! arguments → logging → config → inherited fds → bus name → READY=1 → (watchdog, bus, stage's own work) → stop
+//! arguments → logging → config → inherited fds → pause after crashes → bus name → READY=1 → (watchdog, bus, stage's own work) → stop
 //! ```
 //! Exit codes: 0 after SIGTERM; 78 for a configuration and 69 for a machine that can never work, which systemd
 //! does not restart; 1 for everything else, which it does.
@@ -20,7 +20,7 @@ use crate::{
     clock::now_ns,
     config::{self, ConfigError},
     inherited::{self, Stored},
-    log,
+    log, pacing,
     pulse::Pulses,
 };
 
@@ -103,7 +103,7 @@ where
     log::start();
     match prepare(stage, &arguments) {
         Ok(_) if arguments.check => ExitCode::SUCCESS,
-        Ok(boot) => end(stage, execute(boot, work)),
+        Ok(boot) => end(stage, paced(boot, work)),
         Err(exit) => end(stage, Err(exit)),
     }
 }
@@ -119,6 +119,25 @@ fn prepare<C: DeserializeOwned>(stage: Stage, arguments: &Arguments) -> Result<B
     let config = config::load(&files, &arguments.settings)?;
     let stored = inherited::take();
     Ok(Boot { stage, generation: Generation(now_ns()), config, stored, pulses: Pulses::default() })
+}
+
+/// Executes after the pause that the deaths of late ask for; what ends in order is no death.
+fn paced<C, W: Future<Output = Result<(), Exit>>>(
+    mut boot: Boot<C>,
+    work: impl FnOnce(Boot<C>) -> W,
+) -> Result<(), Exit> {
+    let memory = |error| Exit::Restart(format!("no memory for the times of restarts: {error}"));
+    let pause = pacing::count(&mut boot.stored).map_err(memory)?;
+    if !pause.is_zero() {
+        let millis = pause.as_millis();
+        tracing::warn!(STAGE = boot.stage.name(), "it died again and again: waiting {millis} ms");
+        std::thread::sleep(pause);
+    }
+    let result = execute(boot, work);
+    if result.is_ok() {
+        pacing::forgive();
+    }
+    result
 }
 
 fn execute<C, W: Future<Output = Result<(), Exit>>>(
@@ -164,6 +183,7 @@ pub async fn serve(
     let mut stop = signal(SignalKind::terminate()).map_err(|error| Exit::Restart(error.to_string()))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| Exit::Restart(error.to_string()))?;
     notify(&[NotifyState::Ready]);
+    pacing::ready();
     let result = tokio::select! {
         _ = stop.recv() => Ok(()),
         _ = interrupt.recv() => Ok(()),

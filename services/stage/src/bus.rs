@@ -48,6 +48,8 @@ pub enum CallError {
     Temporary(String),
     /// [`FailureClass::Internal`].
     Internal(String),
+    /// The stage stops: its next incarnation will answer.
+    Stopping(String),
     /// [`FailureClass::Locked`].
     Locked(String),
 }
@@ -70,7 +72,7 @@ impl From<CallError> for Failure {
         let (class, text) = match error {
             CallError::Request(text) => (FailureClass::Request, text),
             CallError::Environment(text) => (FailureClass::Environment, text),
-            CallError::Temporary(text) => (FailureClass::Temporary, text),
+            CallError::Temporary(text) | CallError::Stopping(text) => (FailureClass::Temporary, text),
             CallError::Internal(text) => (FailureClass::Internal, text),
             CallError::Locked(text) => (FailureClass::Locked, text),
             CallError::Denied(text) => (FailureClass::Environment, text),
@@ -87,6 +89,7 @@ impl From<crate::sessions::OpenError> for CallError {
     fn from(error: crate::sessions::OpenError) -> Self {
         use crate::sessions::OpenError;
         match error {
+            OpenError::Stopping => Self::Stopping(error.to_string()),
             OpenError::TooMany => Self::Temporary(error.to_string()),
             OpenError::Unknown(_) => Self::Request(error.to_string()),
             OpenError::Link(_) | OpenError::Kernel(_) => Self::Internal(error.to_string()),
@@ -176,6 +179,7 @@ impl Bus {
         loop {
             let attempt = self.attempt(target, method, body);
             match timeout_at(deadline, attempt).await {
+                Ok(Err(CallError::Stopping(_))) => sleep(RETRY).await,
                 Ok(Err(CallError::ZBus(error))) if is_away(&error) => sleep(RETRY).await,
                 Ok(answer) => return answer,
                 Err(_) => {

@@ -50,6 +50,11 @@ pub fn store(name: &str, fd: BorrowedFd<'_>) -> Result<(), StoreError> {
     sd_notify::notify_with_fds(&state, &[fd.as_fd()]).map_err(StoreError::Notify)
 }
 
+/// Says READY where there is no [`crate::boot`] to say it.
+pub fn ready() -> Result<(), StoreError> {
+    sd_notify::notify(&[NotifyState::Ready]).map_err(StoreError::Notify)
+}
+
 /// Removes all descriptors of this name from the store.
 pub fn remove(name: &str) -> Result<(), StoreError> {
     sd_notify::notify(&[NotifyState::FdStoreRemove, NotifyState::FdName(name)]).map_err(StoreError::Notify)

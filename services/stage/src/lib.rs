@@ -18,6 +18,7 @@ pub mod lease;
 pub mod link;
 pub mod log;
 pub mod memory;
+pub mod pacing;
 pub mod pool;
 pub mod pulse;
 pub mod ring;

@@ -176,6 +176,11 @@ impl ImportedPool {
         &self.description.layout
     }
 
+    /// Whether there is a buffer of this number.
+    pub fn has(&self, buffer: u32) -> bool {
+        (buffer as usize) < self.maps.len()
+    }
+
     /// The picture in one buffer; `None` for a number that the pool does not have.
     pub fn picture(&self, buffer: u32) -> Option<PictureBytes<'_>> {
         let place = self.description.buffers.get(buffer as usize)?;

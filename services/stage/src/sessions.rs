@@ -41,6 +41,9 @@ pub enum OpenError {
     /// Too many at once.
     #[error("{MAX_SESSIONS} sessions run already: end one of them first (`lumenctl status` lists them)")]
     TooMany,
+    /// The stage stops.
+    #[error("the stage is stopping")]
+    Stopping,
     /// No such session.
     #[error("there is no session {0}; `lumenctl status` lists the running ones")]
     Unknown(SessionId),
@@ -109,6 +112,8 @@ impl<Spec> Entry<Spec> {
 #[derive(Debug)]
 struct Table<Spec> {
     births: u64,
+    /// The stage stops: no session starts any more.
+    closing: bool,
     entries: HashMap<SessionId, Entry<Spec>>,
 }
 
@@ -135,7 +140,7 @@ fn lock<Spec>(table: &Shared<Spec>) -> MutexGuard<'_, Table<Spec>> {
 impl<Spec: Send + 'static> Sessions<Spec> {
     /// `run` is the body of each session's thread.
     pub fn new(pulses: Pulses, run: impl Fn(Seat<Spec>) + Send + Sync + 'static) -> Self {
-        let table = Table { births: 0, entries: HashMap::new() };
+        let table = Table { births: 0, closing: false, entries: HashMap::new() };
         Self { table: Arc::new(Mutex::new(table)), pulses, run: Arc::new(run) }
     }
 
@@ -144,6 +149,9 @@ impl<Spec: Send + 'static> Sessions<Spec> {
         let (ours, theirs) = link::pair()?;
         let letter = Mail::Attach { link: ours, spec };
         let mut table = lock(&self.table);
+        if table.closing {
+            return Err(OpenError::Stopping);
+        }
         if let Some(entry) = table.entries.get(&session) {
             // A thread that ends this very moment drops the letter and with it our end: the reader sees a
             // hang-up and opens again.
@@ -201,8 +209,12 @@ impl<Spec: Send + 'static> Sessions<Spec> {
 
     /// Asks all threads to release everything, then waits for them at most `limit`.
     pub async fn close_all(&self, limit: std::time::Duration) {
-        for entry in lock(&self.table).entries.values() {
-            entry.mail(Mail::Close);
+        {
+            let mut table = lock(&self.table);
+            table.closing = true;
+            for entry in table.entries.values() {
+                entry.mail(Mail::Close);
+            }
         }
         let all_ended = async {
             while !lock(&self.table).entries.is_empty() {
@@ -248,6 +260,17 @@ mod tests {
             thread::yield_now();
         }
         assert!(matches!(sessions.close(ID), Err(OpenError::Unknown(ID))));
+    }
+
+    /// Sabotage: leave `closing` unset, and the session opened then dies with the process.
+    #[tokio::test]
+    async fn a_stopping_stage_opens_nothing() {
+        let (sender, _letters) = mpsc::channel();
+        let sessions = echo(sender);
+        sessions.open(ID, 0).unwrap();
+        sessions.close_all(std::time::Duration::from_secs(5)).await;
+        assert!(sessions.list().is_empty());
+        assert!(matches!(sessions.open(ID, 0), Err(OpenError::Stopping)));
     }
 
     #[test]
