@@ -9,9 +9,10 @@ SHELL := /bin/bash
 PREFIX ?= /usr
 RUST_MINOR := 89
 
-BUILD_DEPS := gcc g++ cmake nasm libc6-dev
-RUN_DEPS := systemd dbus dbus-user-session passwd sway
-TEST_DEPS := ffmpeg foot fonts-dejavu-core mmdebstrap procps strace systemd-container
+BUILD_DEPS := gcc g++ cmake nasm libc6-dev libclang-dev libpipewire-0.3-dev libspa-0.2-dev pkg-config
+RUN_DEPS := systemd dbus dbus-user-session passwd sway libpipewire-0.3-common libpipewire-0.3-modules
+TEST_DEPS := ffmpeg foot fonts-dejavu-core mmdebstrap pipewire procps strace systemd-container wireplumber \
+	qemu-system-x86 busybox-static cpio kmod xz-utils
 DEPS := $(BUILD_DEPS) $(RUN_DEPS) $(if $(filter test,$(MAKECMDGOALS)),$(TEST_DEPS))
 
 # Root where it is needed: nothing if we are root, else sudo.
@@ -40,10 +41,12 @@ test: build
 	$(CARGO) test --release --workspace --test run $(CARGO_AS_ROOT) -- --include-ignored --test-threads=1
 	$(CARGO) test --release --workspace --test system $(CARGO_AS_ROOT) -- --test-threads=1
 
+# Where cargo puts it.
+install: BUILT := $(or $(CARGO_TARGET_DIR),target)/release
 install:
 	install -d "$(DESTDIR)$(PREFIX)/bin" "$(DESTDIR)$(PREFIX)/lib/lumen" "$(DESTDIR)$(PREFIX)/lib/systemd/user"
-	install -m755 target/release/lumenctl target/release/lumen-probe "$(DESTDIR)$(PREFIX)/bin"
-	install -m755 $(SERVICES:%=target/release/lumen-%) "$(DESTDIR)$(PREFIX)/lib/lumen"
+	install -m755 $(BUILT)/lumenctl $(BUILT)/lumen-probe "$(DESTDIR)$(PREFIX)/bin"
+	install -m755 $(SERVICES:%=$(BUILT)/lumen-%) "$(DESTDIR)$(PREFIX)/lib/lumen"
 	install -m644 systemd/bus.conf "$(DESTDIR)$(PREFIX)/lib/lumen"
 	cd systemd && find . -name 'lumen*' -type f -o -path './lumen*.d/*' -type f | while read -r unit; do \
 		install -D -m644 "$$unit" "$(DESTDIR)$(PREFIX)/lib/systemd/user/$$unit"; \

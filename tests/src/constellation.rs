@@ -3,6 +3,7 @@
 use std::{
     env, fs,
     io::{ErrorKind, Read},
+    os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     thread,
@@ -10,6 +11,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
+use tempfile::TempDir;
 
 /// The ordinary user that owns the constellation under test; made when missing.
 pub const USER: &str = "lumen-test";
@@ -67,6 +69,8 @@ pub struct Constellation {
 #[derive(Debug, Default)]
 pub struct Setup {
     files: Vec<(String, String)>,
+    /// A stage, and the program of ours that is put in its place.
+    replaced: Option<(String, String)>,
 }
 
 impl Setup {
@@ -80,6 +84,12 @@ impl Setup {
     /// Adds text to the configuration file of a stage.
     pub fn config(mut self, stage: &str, text: &str) -> Self {
         self.files.push((stage.to_owned(), text.to_owned()));
+        self
+    }
+
+    /// Puts the program `fake` of this workspace in the place of a stage's own.
+    pub fn replace(mut self, stage: &str, fake: &str) -> Self {
+        self.replaced = Some((stage.to_owned(), fake.to_owned()));
         self
     }
 
@@ -116,21 +126,35 @@ impl Setup {
             fs::write(&path, earlier + text)?;
         }
         run("chown", &["-R", &format!("{USER}:"), &format!("/home/{USER}/.config")])?;
-        let constellation = Constellation { run: self.spawn()?, uid, stopped: false };
+        let replaced = self.replaced.as_ref().map(|(stage, fake)| replaced(stage, fake)).transpose()?;
+        let programs = replaced.as_ref().map_or_else(binaries, |directory| directory.path().to_owned());
+        let constellation = Constellation { run: spawn(&programs)?, uid, stopped: false };
         constellation.await_ready(stages)?;
         Ok(constellation)
     }
+}
 
-    fn spawn(&self) -> Result<Child> {
-        let lumenctl = binaries().join("lumenctl");
-        let mut command = Command::new(&lumenctl);
-        command.args(["run", "--user", USER, "--binaries"]).arg(binaries());
-        command.arg("--units").arg(checkout().join("systemd"));
-        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
-        child.with_context(|| {
-            format!("cannot run {}: build the workspace first (make build)", lumenctl.display())
-        })
+/// `lumenctl run` with the stages in `programs`.
+fn spawn(programs: &Path) -> Result<Child> {
+    let lumenctl = binaries().join("lumenctl");
+    let mut command = Command::new(&lumenctl);
+    command.args(["run", "--user", USER, "--binaries"]).arg(programs);
+    command.arg("--units").arg(checkout().join("systemd"));
+    let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
+    child
+        .with_context(|| format!("cannot run {}: build the workspace first (make build)", lumenctl.display()))
+}
+
+/// The programs under test, save that a stage's is another one of this workspace.
+fn replaced(stage: &str, fake: &str) -> Result<TempDir> {
+    let directory = TempDir::new()?;
+    for entry in fs::read_dir(binaries())?.flatten() {
+        symlink(entry.path(), directory.path().join(entry.file_name()))?;
     }
+    let place = directory.path().join(format!("lumen-{stage}"));
+    fs::remove_file(&place)?;
+    symlink(binaries().join(fake), place)?;
+    Ok(directory)
 }
 
 /// Uid of [`USER`], who is made when missing.

@@ -7,8 +7,11 @@
 
 pub mod constellation;
 pub mod lab;
+pub mod overview;
 pub mod probe;
 pub mod proxy;
+pub mod silent;
+pub mod vm;
 
 pub use constellation::Constellation;
 pub use probe::Probe;

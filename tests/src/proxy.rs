@@ -12,7 +12,7 @@ use std::{
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// Where clients find the proxy; the host is at 127.0.0.1.
@@ -102,7 +102,7 @@ impl Port {
         counters: Arc<Counters>,
         ended: Arc<AtomicBool>,
     ) -> io::Result<thread::JoinHandle<()>> {
-        let clients = Arc::new(UdpSocket::bind((ADDRESS, port))?);
+        let clients = Arc::new(bind(port)?);
         clients.set_read_timeout(Some(Duration::from_millis(100)))?;
         let port = Self { clients, host: (Ipv4Addr::LOCALHOST, port).into(), judge, counters, ended };
         Ok(thread::spawn(move || port.carry_to_host()))
@@ -188,5 +188,18 @@ impl Seeded {
     /// True once in `n` times.
     pub fn one_in(&mut self, n: u64) -> bool {
         self.next_u64().is_multiple_of(n)
+    }
+}
+
+/// The port, once a proxy of before has let go of it: its threads end after it.
+fn bind(port: u16) -> io::Result<UdpSocket> {
+    let end = Instant::now() + Duration::from_secs(3);
+    loop {
+        match UdpSocket::bind((ADDRESS, port)) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < end => {
+                thread::sleep(Duration::from_millis(20));
+            }
+            done => return done,
+        }
     }
 }

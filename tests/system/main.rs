@@ -4,11 +4,25 @@
 
 mod a_booted_machine_streams;
 mod a_still_screen_is_sharp_and_quiet;
+mod changes_in_mid_stream;
+mod counters_agree_from_capture_to_picture;
+mod desktop_life_locks_and_goes_on;
+mod desktop_life_the_desktop_of_the_moment_is_used;
+mod dmabufs_reach_the_encoder;
 mod forged_datagrams_change_no_picture;
+mod gnome_keeps_the_output_across_kills;
+mod gnome_puts_the_users_monitors_back;
+mod gnome_serves_two_clients_at_their_modes;
+mod gnome_streams_sharp_and_true;
+mod hostile_stages_disturb_nobody;
 mod impossible_wishes_are_explained;
 mod nothing_is_left_after_stop;
 mod parity_mends_what_the_network_drops;
+mod sessions_are_kept_for_their_client;
 mod sessions_end_when_they_end;
+mod sessions_outlive_a_restart;
+mod sessions_tell_when_their_app_ends;
+mod several_clients_stream_at_once;
 mod silent_connections_hold_nobody_up;
 mod stamps_arrive_rising_sharp_and_true;
 mod strangers_are_refused;

@@ -6,6 +6,7 @@
 
 mod bench;
 mod checks;
+mod kill;
 mod text;
 mod tidy;
 mod verdict;
@@ -30,6 +31,30 @@ enum Chore {
     /// Measure something and print it.
     #[command(subcommand)]
     Bench(Bench),
+    /// Kill the stages while they stream and ask the client whether it noticed. Needs root and `make build`.
+    Kill {
+        /// How often each stage dies.
+        #[arg(long, default_value_t = 50)]
+        count: u32,
+        /// Only this stage; may be given again.
+        #[arg(long)]
+        stage: Vec<String>,
+        /// Not each pair of stages within 50 ms as well.
+        #[arg(long)]
+        no_pairs: bool,
+        /// Where the dice begin.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
+    /// Let sessions come and go while a stage dies each minute. Needs root and `make build`.
+    Soak {
+        /// How long.
+        #[arg(long, default_value_t = 5)]
+        minutes: u32,
+        /// Where the dice begin.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
     /// The second process of `bench pipeline`.
     #[command(hide = true)]
     Echo,
@@ -42,6 +67,12 @@ enum Bench {
     Pipeline {
         /// How long to stream.
         #[arg(long, default_value_t = 10)]
+        seconds: u32,
+    },
+    /// CPU a frame, stage by stage, beside ffmpeg's libx264 on the same frames. Needs root, ffmpeg and `make build`.
+    Cpu {
+        /// How long to count, for each of eight cases.
+        #[arg(long, default_value_t = 5)]
         seconds: u32,
     },
     /// System calls a frame, stage by stage. Needs root, strace and `make build`.
@@ -63,9 +94,14 @@ fn main() -> anyhow::Result<ExitCode> {
         Chore::Bench(Bench::Pipeline { seconds }) => {
             bench::pipeline::run(seconds).map(|()| ExitCode::SUCCESS)
         }
+        Chore::Bench(Bench::Cpu { seconds }) => bench::cpu::run(seconds).map(|()| ExitCode::SUCCESS),
         Chore::Bench(Bench::Syscalls { seconds }) => {
             bench::syscalls::run(seconds).map(|()| ExitCode::SUCCESS)
         }
+        Chore::Kill { count, stage, no_pairs, seed } => {
+            kill::run(count, &stage, !no_pairs, seed).map(|()| ExitCode::SUCCESS)
+        }
+        Chore::Soak { minutes, seed } => kill::soak::run(minutes, seed).map(|()| ExitCode::SUCCESS),
         Chore::Echo => bench::hop::echo().map(|()| ExitCode::SUCCESS),
     }
 }

@@ -6,7 +6,7 @@
 //!                          ▲                                        │
 //!                          └──── unlocked, asked again ◄── dark ◄───┘ the screen is locked
 //! ```
-//! One connection to the session bus per Output keeps it ([`line`]); a new Acquire with another mode keeps it too,
+//! One connection to the session bus per Output keeps it ([`mod@line`]); a new Acquire with another mode keeps it too,
 //! since size and rate are what the reader fixes. No two Outputs wait for their monitor at the same time, because
 //! Mutter does not tell whose a monitor is.
 
