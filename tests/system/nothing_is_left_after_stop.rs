@@ -15,28 +15,25 @@ use lumen_tests::{
 
 #[test]
 fn nothing_is_left_after_stop() -> Result<()> {
-    let host = Setup::stamp(&[]).start()?;
-    let probe = Probe::allowed(&host)?;
-    let streaming = probe.start(&["--seconds", "30"])?;
-    wait("the program in the desktop", Duration::from_secs(10), || {
-        !host.processes("lumen-stamp").is_empty()
-    })?;
-    stop_and_look(&host)?;
-    streaming.finish()?;
-    Ok(())
+    after(|_| Ok(()))
 }
 
 #[test]
 fn nothing_is_left_after_kill_nine_of_all_and_stop() -> Result<()> {
+    after(|host| {
+        STAGES.into_iter().try_for_each(|stage| run("kill", &["-9", &host.pid(stage)?.to_string()]).map(drop))
+    })
+}
+
+/// Stops a host that streams, after `harm` was done to it.
+fn after(harm: impl Fn(&Constellation) -> Result<()>) -> Result<()> {
     let host = Setup::stamp(&[]).start()?;
     let probe = Probe::allowed(&host)?;
     let streaming = probe.start(&["--seconds", "30"])?;
     wait("the program in the desktop", Duration::from_secs(10), || {
         !host.processes("lumen-stamp").is_empty()
     })?;
-    for stage in STAGES {
-        run("kill", &["-9", &host.pid(stage)?.to_string()])?;
-    }
+    harm(&host)?;
     stop_and_look(&host)?;
     streaming.finish()?;
     Ok(())

@@ -1,12 +1,9 @@
 //! What the administrator is shown: each session's state of this moment.
 
 use crate::{backends::Counts, newest::Counters};
-use lumen_ipc::{Mode, SessionId, pool::Layout};
-use lumen_stage::status::Report;
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex, PoisonError},
-};
+use lumen_ipc::{Mode, pool::Layout};
+use lumen_stage::board;
+use std::collections::HashMap;
 use zbus::Variant;
 
 /// One session's state.
@@ -32,36 +29,12 @@ pub struct Line {
     pub source: Counts,
 }
 
-/// All sessions' lines. Cloning shares them.
-#[derive(Debug, Clone, Default)]
-pub struct Board(Arc<Mutex<BTreeMap<SessionId, Line>>>);
+/// All sessions' lines.
+pub type Board = board::Board<Line>;
 
-impl Board {
-    /// Changes the line of `session`, making it if it is not there.
-    pub fn write(&self, session: SessionId, change: impl FnOnce(&mut Line)) {
-        change(self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(session).or_default());
-    }
-
-    /// Removes the line of `session`.
-    pub fn erase(&self, session: SessionId) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&session);
-    }
-
-    /// Puts all lines into a Status: `backend` (s), `why` (s), `sessions` (aa{sv}).
-    pub fn fill(&self, report: &mut Report, idle: &str, why: &str) {
-        let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let running = lines.values().find(|line| !line.backend.is_empty());
-        let (backend, why) = running.map_or((idle, why), |line| (line.backend, line.why));
-        report.set("backend", backend).set("why", why);
-        let sessions: Vec<_> = lines.iter().map(|(session, line)| line.entries(*session)).collect();
-        report.set("sessions", sessions);
-    }
-}
-
-impl Line {
-    fn entries(&self, session: SessionId) -> HashMap<&'static str, Variant<'static>> {
+impl board::Line for Line {
+    fn entries(&self) -> HashMap<&'static str, Variant<'static>> {
         let mut entries: HashMap<&'static str, Variant<'static>> = HashMap::new();
-        entries.insert("session", session.to_string().into());
         entries.insert("backend", self.backend.into());
         entries.insert("why", self.why.into());
         entries.insert("read", self.read.into());

@@ -1,7 +1,7 @@
 //! The stage on lumen's bus: `org.lumen.Capture1`.
 
 use crate::{
-    board::Board,
+    board::{Board, Line},
     config::{Backend, Config},
     display::{Display, Patterns, Vdisplayd},
     looks::{CLAIMED, Looks},
@@ -70,7 +70,12 @@ pub async fn serve(mut boot: Boot<Config>) -> Result<(), Exit> {
     };
     let sessions = Sessions::new(boot.pulses.clone(), move |seat| run::run(seat, common.clone()));
     let capture = Capture1 { sessions: sessions.clone() };
-    let status = Stage1::new(boot.stage, boot.generation, move |report| board.fill(report, idle, why));
+    let status = Stage1::new(boot.stage, boot.generation, move |report| {
+        let taken = |line: &Line| (!line.backend.is_empty()).then_some((line.backend, line.why));
+        let (backend, why) = board.find(taken).unwrap_or((idle, why));
+        report.set("backend", backend).set("why", why);
+        board.fill(report);
+    });
     let path = boot.stage.object_path();
     let bus = boot
         .bus(move |builder| builder.serve_at(path, capture.clone()).serve_at(path, status.clone()))

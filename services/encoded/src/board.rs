@@ -1,12 +1,9 @@
 //! What the administrator is shown: each session's state of this moment.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::collections::HashMap;
 
-use lumen_ipc::{Mode, SessionId};
-use lumen_stage::status::Report;
+use lumen_ipc::Mode;
+use lumen_stage::board;
 use zbus::Variant;
 
 use crate::{ratecontrol, stage::Counters};
@@ -38,38 +35,12 @@ pub struct Line {
     pub errors: u64,
 }
 
-/// All sessions' lines. Cloning shares them.
-#[derive(Debug, Clone, Default)]
-pub struct Board(Arc<Mutex<BTreeMap<SessionId, Line>>>);
+/// All sessions' lines.
+pub type Board = board::Board<Line>;
 
-impl Board {
-    /// Changes the line of `session`, making it if it is not there.
-    pub fn write(&self, session: SessionId, change: impl FnOnce(&mut Line)) {
-        change(self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(session).or_default());
-    }
-
-    /// The line of `session`, if it has one.
-    pub fn read(&self, session: SessionId) -> Option<Line> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&session).cloned()
-    }
-
-    /// Removes the line of `session`.
-    pub fn erase(&self, session: SessionId) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&session);
-    }
-
-    /// Puts all lines into a Status: `sessions` (aa{sv}).
-    pub fn fill(&self, report: &mut Report) {
-        let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let sessions: Vec<_> = lines.iter().map(|(session, line)| line.entries(*session)).collect();
-        report.set("sessions", sessions);
-    }
-}
-
-impl Line {
-    fn entries(&self, session: SessionId) -> HashMap<&'static str, Variant<'static>> {
+impl board::Line for Line {
+    fn entries(&self) -> HashMap<&'static str, Variant<'static>> {
         let mut entries: HashMap<&'static str, Variant<'static>> = HashMap::new();
-        entries.insert("session", session.to_string().into());
         entries.insert("read", self.read.into());
         entries.insert("bitrate_bps", self.bitrate_bps.into());
         entries.insert("qp", self.grain.into());

@@ -7,6 +7,7 @@
 //! This crate and the backends that call C are the only rooms with `unsafe`: here it maps shared memory
 //! ([`memory`]) and takes inherited file descriptors ([`inherited`]).
 
+pub mod board;
 pub mod boot;
 pub mod bus;
 pub mod caller;

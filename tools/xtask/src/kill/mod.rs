@@ -16,6 +16,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
+use lumen_stage::clock::now_ns;
 use lumen_tests::{
     Constellation, Probe,
     constellation::{STAGES, Setup, run as command, wait},
@@ -125,11 +126,6 @@ fn pid_when_running(host: &Constellation, stage: &'static str) -> Result<u32> {
 
 fn kill(pid: u32) -> Result<()> {
     command("kill", &["-9", &pid.to_string()]).map(drop)
-}
-
-fn now_ns() -> u64 {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-    time.tv_sec.cast_unsigned() * 1_000_000_000 + time.tv_nsec.cast_unsigned()
 }
 
 fn judge_gaps(arrivals: &[u64], deaths: &[Death], stages: &[&'static str], toys: Spread) -> Result<()> {

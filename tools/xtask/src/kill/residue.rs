@@ -1,13 +1,12 @@
 //! What each stage holds: descriptors, threads and memory, compared before and after.
 
-use std::fs;
+use std::{fs, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use lumen_tests::{
     Constellation,
     constellation::{STAGES, wait},
 };
-use std::time::Duration;
 
 /// Growth of resident memory that is not a leak: allocators keep what one session freed, in KiB.
 const MEMORY_KIB: u64 = 8 * 1024;

@@ -12,12 +12,13 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
+use lumen_stage::clock::now_ns;
 use lumen_tests::{
     Constellation,
     constellation::{PORT, run, text},
 };
 
-use super::{now_ns, witness};
+use super::witness;
 
 const TOY_PORT: u16 = PORT + 2;
 const UNIT: &str = "lumen-toy.service";
