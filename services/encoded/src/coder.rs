@@ -150,6 +150,11 @@ impl Coder {
         }
     }
 
+    /// The first picture goes on with a stream that another encoder began.
+    pub fn resume(&mut self) {
+        self.rate.resume();
+    }
+
     /// Another refresh rate from the next picture on.
     pub fn set_refresh(&mut self, refresh_mhz: u32) {
         self.rate.set_rate(f64::from(refresh_mhz) / 1000.0);

@@ -29,6 +29,8 @@ const FRAME_LIMIT: f64 = 3.0;
 const IDR_LIMIT: f64 = 10.0;
 /// Frames' worth an IDR aims at: below the limit, so that a second try is rare.
 const IDR_AIM: f64 = 8.5;
+/// Frames' worth an IDR aims at that goes on with a stream: it is waited for, and the pictures after it make it sharp.
+const RESUME_AIM: f64 = 3.5;
 /// Frames' worth an IDR aims at that replaces a predicted picture over its limit.
 const CUT_AIM: f64 = 2.3;
 /// Frames' worth a picture aims at most: below the limit, because a prediction errs.
@@ -105,6 +107,8 @@ pub struct RateControl {
     distrust: u32,
     /// Grain of a softened picture, and the share of it that was unveiled since.
     veil: Option<(Grain, f64)>,
+    /// The first picture goes on with a stream that another encoder began.
+    resumes: bool,
     model: Model,
     trial: Option<Trial>,
     counters: Counters,
@@ -135,6 +139,7 @@ impl RateControl {
             finest_still: SHARP,
             distrust: 0,
             veil: None,
+            resumes: false,
             model: Model::default(),
             trial: None,
             counters: Counters::default(),
@@ -146,6 +151,11 @@ impl RateControl {
         let bitrate = f64::from(bitrate_bps.max(1));
         self.debt = self.debt.min(self.debt * bitrate / self.bitrate);
         self.bitrate = bitrate;
+    }
+
+    /// The first picture goes on with a stream that another encoder began: it shall come soon rather than sharp.
+    pub fn resume(&mut self) {
+        self.resumes = true;
     }
 
     /// Another number of frames a second from the next picture on.
@@ -174,7 +184,10 @@ impl RateControl {
         self.debt = (self.debt - self.bitrate * elapsed).max(-self.bitrate * CREDIT_S);
         self.model.set_spare(self.debt <= -self.bitrate * CREDIT_S * SPARE_SHARE && self.distrust == 0);
         self.distrust = self.distrust.saturating_sub(1);
-        let trial = if idr || self.model.is_empty() || is_first(change) {
+        let resumes = if self.model.is_empty() { self.resumes } else { idr };
+        let trial = if resumes {
+            self.begin(change, RESUME_AIM)
+        } else if self.model.is_empty() || is_first(change) {
             self.begin(change, IDR_AIM)
         } else if let Some((grain, sharp)) = self.veil.filter(|_| !self.model.is_cut(change)) {
             self.unveil(change, grain, sharp)

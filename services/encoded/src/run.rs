@@ -44,6 +44,8 @@ pub struct Common {
     pub lease: Duration,
     /// What no session gets more than, in bits a second.
     pub max_bitrate_bps: u32,
+    /// Whoever opens before this, on CLOCK_MONOTONIC, goes on with a session of the incarnation before; 0 if there was none.
+    pub heir_until_ns: u64,
     /// Who gives Frames.
     pub capture: Arc<dyn Capture>,
     /// Who makes encoders.
@@ -249,7 +251,10 @@ impl Bench {
             coder.set_refresh(mode.refresh_mhz);
             return Ok(());
         }
-        let coder = Coder::new(&*self.common.factory, mode, self.bitrate_bps, self.units)?;
+        let mut coder = Coder::new(&*self.common.factory, mode, self.bitrate_bps, self.units)?;
+        if now_ns() < self.common.heir_until_ns {
+            coder.resume();
+        }
         tracing::info!(SESSION = %self.seat.session, "{} encodes {mode}", self.common.factory.describe().0);
         self.coder = Some(coder);
         Ok(())

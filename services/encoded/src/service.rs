@@ -21,6 +21,9 @@ use crate::{
 /// How long sessions may take to say goodbye when the stage stops.
 const GOODBYE: Duration = Duration::from_secs(1);
 
+/// How long after its start an heir is asked to go on with the sessions of the incarnation before.
+const INHERITANCE_NS: u64 = 1_000_000_000;
+
 /// The interface that transportd calls.
 #[derive(Clone)]
 pub struct Encode1 {
@@ -77,6 +80,7 @@ pub async fn serve(boot: Boot<Config>) -> Result<(), Exit> {
         generation: boot.generation,
         lease: boot.config.lease.0,
         max_bitrate_bps: u32::try_from(boot.config.max_bitrate.0).unwrap_or(u32::MAX),
+        heir_until_ns: if boot.is_heir { boot.generation.0 + INHERITANCE_NS } else { 0 },
         capture: Arc::new(captured.clone()),
         factory: factory.clone(),
         board: board.clone(),

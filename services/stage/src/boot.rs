@@ -1,7 +1,7 @@
 //! How every stage starts and ends.
 //!
 //! ```text
-//! arguments → logging → config → inherited fds → pause after crashes → bus name → READY=1 → (watchdog, bus, stage's own work) → stop
+//! arguments → logging → config → inherited fds → doors closed → pause after crashes → bus name → READY=1 → (watchdog, bus, stage's own work) → stop
 //! ```
 //! Exit codes: 0 after SIGTERM; 78 for a configuration and 69 for a machine that can never work, which systemd
 //! does not restart; 1 for everything else, which it does.
@@ -19,6 +19,7 @@ use crate::{
     bus::Bus,
     clock::now_ns,
     config::{self, ConfigError},
+    door,
     inherited::{self, Stored},
     log, pacing,
     pulse::Pulses,
@@ -88,6 +89,8 @@ pub struct Boot<C> {
     pub config: C,
     /// What the incarnation before left in the fd store.
     pub stored: Vec<Stored>,
+    /// An incarnation before it ended while the constellation ran: a crash, a replacement, an orderly restart.
+    pub is_heir: bool,
     /// To be fed to [`crate::Sessions::new`].
     pub pulses: Pulses,
 }
@@ -103,7 +106,10 @@ where
     log::start();
     match prepare(stage, &arguments) {
         Ok(_) if arguments.check => ExitCode::SUCCESS,
-        Ok(boot) => end(stage, paced(boot, work)),
+        Ok(boot) => {
+            close_doors(stage);
+            end(stage, paced(boot, work))
+        }
         Err(exit) => end(stage, Err(exit)),
     }
 }
@@ -118,7 +124,16 @@ fn prepare<C: DeserializeOwned>(stage: Stage, arguments: &Arguments) -> Result<B
     let files = arguments.config.clone().map_or_else(|| config::files(stage), |file| vec![file]);
     let config = config::load(&files, &arguments.settings)?;
     let stored = inherited::take();
-    Ok(Boot { stage, generation: Generation(now_ns()), config, stored, pulses: Pulses::default() })
+    // The times of restarts are stored at a stage's first start, and kept until the constellation stops.
+    let is_heir = !stored.is_empty();
+    Ok(Boot { stage, generation: Generation(now_ns()), config, stored, is_heir, pulses: Pulses::default() })
+}
+
+/// Goes on where the kernel knows no such filter: the unit's own sandbox is there all the same.
+fn close_doors(stage: Stage) {
+    if let Err(error) = door::close() {
+        tracing::warn!(STAGE = stage.name(), "it could still start programs if it were taken over: {error}");
+    }
 }
 
 /// Executes after the pause that the deaths of late ask for; what ends in order is no death.

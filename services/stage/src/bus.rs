@@ -27,6 +27,10 @@ use crate::{
 
 /// Pause between two attempts at a name or a bus that is not there.
 const RETRY: Duration = Duration::from_millis(20);
+/// The same while it may come any moment: a stage that died is back within some tens of milliseconds, and a picture waits.
+const SOON: Duration = Duration::from_millis(2);
+/// How long that is.
+const RETURN: Duration = Duration::from_millis(300);
 
 /// How long a call waits for its stage's next incarnation.
 pub const PATIENCE: Duration = Duration::from_secs(10);
@@ -175,12 +179,13 @@ impl Bus {
         B: Serialize + DynamicType + Sync,
         R: DeserializeOwned + Type,
     {
-        let deadline = Instant::now() + PATIENCE;
+        let (soon, deadline) = (Instant::now() + RETURN, Instant::now() + PATIENCE);
         loop {
             let attempt = self.attempt(target, method, body);
+            let pause = if Instant::now() < soon { SOON } else { RETRY };
             match timeout_at(deadline, attempt).await {
-                Ok(Err(CallError::Stopping(_))) => sleep(RETRY).await,
-                Ok(Err(CallError::ZBus(error))) if is_away(&error) => sleep(RETRY).await,
+                Ok(Err(CallError::Stopping(_))) => sleep(pause).await,
+                Ok(Err(CallError::ZBus(error))) if is_away(&error) => sleep(pause).await,
                 Ok(answer) => return answer,
                 Err(_) => {
                     let text = format!("lumen-{target}.service does not answer on lumen's bus");

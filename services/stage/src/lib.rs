@@ -14,6 +14,7 @@ pub mod caller;
 pub mod clock;
 pub mod config;
 pub mod dmabuf;
+pub mod door;
 pub mod inherited;
 pub mod lease;
 pub mod link;

@@ -2,7 +2,8 @@
 //!
 //! systemd restarts at once and without a limit (`RestartSec=0`, `StartLimitIntervalSec=0`), because a crash in mid-stream
 //! is to cost a blink. What the stock limit is for is done here: the times of the last starts lie in a memfd in systemd's
-//! fd store, and the more of them are recent the longer the pause, longest where none ever was READY. An orderly stop
+//! fd store, and the more crashes are recent the longer the pause, longest where none ever was READY. What lived for half a
+//! second counts as no crash here: its restart keeps no core busy, and a stream would only wait for it. An orderly stop
 //! takes its own start out again.
 //!
 //! ```text
@@ -29,6 +30,8 @@ const SLOTS: usize = 32;
 const BYTES: u64 = 4096;
 /// What lies longer ago is forgiven.
 const RECENT_NS: u64 = 10_000_000_000;
+/// A life no longer than this was a crash of its own making.
+const SHORT_NS: u64 = 500_000_000;
 /// Pause from so many recent deaths on: two quick ones cost nothing, because a stream is waiting.
 const PAUSES: [(usize, Duration); 3] =
     [(10, Duration::from_secs(1)), (6, Duration::from_millis(200)), (3, Duration::from_millis(50))];
@@ -99,13 +102,15 @@ impl Starts {
 
     fn count_at(&mut self, now_ns: u64) -> Duration {
         let starts = self.word(0);
-        let kept =
-            (0..SLOTS as u64).take(usize::try_from(starts).unwrap_or(SLOTS)).map(|slot| self.word(slot + 1));
-        let (mut deaths, mut unready) = (0, 0);
-        for start in kept {
-            let since = now_ns.saturating_sub(start & !READY);
-            deaths += usize::from(since < RECENT_NS);
-            unready += usize::from(since < UNREADY_NS && start & READY == 0);
+        let kept = starts.min(SLOTS as u64);
+        let (mut deaths, mut unready, mut later) = (0, 0, now_ns);
+        for nth in (starts - kept..starts).rev() {
+            let word = self.word(nth % SLOTS as u64 + 1);
+            let start = word & !READY;
+            let (since, lived) = (now_ns.saturating_sub(start), later.saturating_sub(start));
+            deaths += usize::from(since < RECENT_NS && lived < SHORT_NS);
+            unready += usize::from(since < UNREADY_NS && word & READY == 0);
+            later = start;
         }
         self.set(starts % SLOTS as u64 + 1, now_ns);
         self.set(0, starts.wrapping_add(1));
@@ -181,6 +186,15 @@ mod tests {
         }
     }
 
+    /// Sabotage: count every death alike, and each kill of a stream that is killed again and again costs 50 ms more.
+    #[test]
+    fn who_lived_for_a_while_is_restarted_at_once() {
+        let mut starts = starts();
+        for n in 0..20 {
+            assert_eq!(start_and_be_ready(&mut starts, 100 * S + n * S / 2), Duration::ZERO);
+        }
+    }
+
     #[test]
     fn orderly_restarts_are_no_deaths() {
         let mut starts = starts();
@@ -202,7 +216,7 @@ mod tests {
             Stored { name: NAME.into(), fd },
         ];
         let mut second = Starts::take(&mut stored).unwrap();
-        assert_eq!(second.count_at(101 * S), Duration::from_millis(200), "six deaths");
+        assert_eq!(second.count_at(100 * S + S / 10), Duration::from_millis(200), "six deaths");
         assert_eq!(stored.len(), 1, "what belongs to the stage is left to it");
     }
 }

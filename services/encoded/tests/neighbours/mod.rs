@@ -89,6 +89,7 @@ impl Street {
         let software = Software::new(1, "a test").unwrap();
         let board = Board::default();
         let common = Common {
+            heir_until_ns: 0,
             generation: Generation(1),
             lease,
             max_bitrate_bps: 100_000_000,
