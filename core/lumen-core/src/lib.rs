@@ -45,7 +45,7 @@
 //! `ClientSession::new(ClientConfig { name, launch }, now)` / `HostSession::new(name, now)`; both have `handle_bytes(&[u8], now)`,
 //! `handle_timeout(now)`, `poll_timeout() -> Option<Timestamp>` and `poll_output() -> Option<session::Output<Event>>` with `Send(Vec<u8>)`, `Event(ClientEvent | HostEvent)`, `Close(CloseReason)`.
 //! Client: `connection_lost(now)` → event `Dial` → `connected(now)`; `request_idr`, `set_bitrate`, `set_mode`, `ping`, `stats`, `input`, `stop`. Host: `launched(Launched)`, `mode_changed(ModeChanged)`,
-//! `notice(Notice)`, `refuse(Refused)`, `bye(reason)`.
+//! `notice(Notice)`, `pointer_shape(&PointerShape)`, `pointer_moved(PointerMoved)`, `refuse(Refused)`, `bye(reason)`.
 //! `control::Message` is the wire form (`encode`, `control::Decoder`).
 //!
 //! # Keys and identities

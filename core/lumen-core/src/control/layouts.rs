@@ -17,7 +17,8 @@ impl Mode {
 }
 
 impl Launch {
-    /// mode ‖ bitrate_bps u32 ‖ parity_percent u16 ‖ datagram_len u16 ‖ has_app flag ‖ app text, if so ‖ codecs: count u8 ‖ u8 each
+    /// mode ‖ bitrate_bps u32 ‖ parity_percent u16 ‖ datagram_len u16 ‖ has_app flag ‖ app text, if so ‖ codecs: count u8 ‖ u8 each ‖
+    /// separate pointer flag
     pub(super) fn write(&self, to: &mut Writer<'_>) {
         self.mode.write(to);
         to.u32(self.bitrate_bps)
@@ -32,6 +33,7 @@ impl Launch {
         for codec in codecs {
             to.u8(*codec as u8);
         }
+        to.u8(self.is_pointer_separate.into());
     }
 
     pub(super) fn read(from: &mut Reader<'_>) -> Result<Self, MalformedMessage> {
@@ -42,6 +44,7 @@ impl Launch {
             datagram_len: from.u16()?,
             app: if from.flag()? { Some(from.text(MAX_NAME_LEN)?) } else { None },
             codecs: read_codecs(from)?,
+            is_pointer_separate: from.flag()?,
         })
     }
 }

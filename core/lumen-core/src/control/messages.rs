@@ -3,6 +3,7 @@
 use super::fields::{Reader, Writer};
 use super::input::Input;
 use super::news::{ModeChanged, Notice};
+use super::pointer::{PointerMoved, PointerRows};
 use super::{MalformedMessage, PROTOCOL_VERSION};
 use crate::time::Timestamp;
 use crate::wire::ChannelId;
@@ -84,6 +85,8 @@ pub struct Launch {
     pub app: Option<String>,
     /// What it can decode, the best first. Unknown ones are left out when read.
     pub codecs: Vec<Codec>,
+    /// It draws the pointer itself: the pictures are to be without it, where the host can tell it apart.
+    pub is_pointer_separate: bool,
 }
 
 /// The host streams.
@@ -233,6 +236,10 @@ pub enum Message {
     Notice(Notice),
     /// Host. State.
     ModeChanged(ModeChanged),
+    /// Host, only to a client that draws the pointer itself. State.
+    PointerRows(PointerRows),
+    /// Host, likewise, after the shape that it names. Sample: the newest is where the pointer is.
+    PointerMoved(PointerMoved),
 }
 
 impl Message {
@@ -255,6 +262,8 @@ impl Message {
             Self::SetMode(_) => "SetMode",
             Self::Notice(_) => "Notice",
             Self::ModeChanged(_) => "ModeChanged",
+            Self::PointerRows(_) => "PointerRows",
+            Self::PointerMoved(_) => "PointerMoved",
         }
     }
 
@@ -276,6 +285,8 @@ impl Message {
             Self::SetMode(_) => 14,
             Self::Notice(_) => 15,
             Self::ModeChanged(_) => 16,
+            Self::PointerRows(_) => 17,
+            Self::PointerMoved(_) => 18,
         }
     }
 
@@ -315,6 +326,8 @@ impl Message {
             Self::SetMode(mode) => mode.write(to),
             Self::Notice(notice) => notice.write(to),
             Self::ModeChanged(changed) => changed.write(to),
+            Self::PointerRows(rows) => rows.write(to),
+            Self::PointerMoved(moved) => moved.write(to),
         }
     }
 
@@ -351,6 +364,8 @@ impl Message {
                 None => return Ok(None),
             },
             16 => Self::ModeChanged(ModeChanged::read(from)?),
+            17 => Self::PointerRows(PointerRows::read(from)?),
+            18 => Self::PointerMoved(PointerMoved::read(from)?),
             _ => return Ok(None),
         }))
     }

@@ -11,10 +11,12 @@ mod input;
 mod layouts;
 mod messages;
 mod news;
+mod pointer;
 
 pub use input::Input;
 pub use messages::*;
 pub use news::{ModeChanged, Notice, NoticeKind};
+pub use pointer::{MAX_POINTER_SIDE, PointerMoved, PointerRows, PointerShape, PointerSpot, ShapeAssembler};
 
 use fields::{Reader, Writer};
 
@@ -61,6 +63,18 @@ pub enum MalformedMessage {
         got: u8,
         /// The limit.
         limit: u8,
+    },
+    /// A pointer's shape, or these rows of it, cannot be.
+    #[error("rows {top} to {top} + {rows} of a pointer of {width}×{height} pixels")]
+    Pointer {
+        /// Its width.
+        width: u16,
+        /// Its height.
+        height: u16,
+        /// The first row.
+        top: u16,
+        /// How many there are.
+        rows: u16,
     },
     /// The host chose a codec that does not exist.
     #[error("a stream of unknown codec {got}")]

@@ -3,7 +3,8 @@
 use super::{CloseReason, Exchange, HANDSHAKE_DEADLINE, LAUNCH_DEADLINE, Output, RESUME_DEADLINE};
 use crate::clock::Sample;
 use crate::control::{
-    Bye, Decoder, Hello, Input, Launch, Launched, Message, Mode, ModeChanged, Notice, Stats,
+    Bye, Decoder, Hello, Input, Launch, Launched, Message, Mode, ModeChanged, Notice, PointerMoved,
+    PointerShape, ShapeAssembler, Stats,
 };
 use crate::time::Timestamp;
 use std::time::Duration;
@@ -32,6 +33,10 @@ pub enum ClientEvent {
     ModeChanged(ModeChanged),
     /// What has become of the stream, or of the request for it: to be shown to a person.
     Notice(Notice),
+    /// What a pointer looks like that this client draws itself.
+    PointerShape(PointerShape),
+    /// Where that pointer is.
+    PointerMoved(PointerMoved),
     /// A pong, for the [`ClockEstimator`](crate::clock::ClockEstimator).
     Pong(Sample),
 }
@@ -66,6 +71,7 @@ pub struct ClientSession {
     name: String,
     state: State,
     wishes: Wishes,
+    shapes: ShapeAssembler,
     exchange: Exchange<ClientEvent>,
 }
 
@@ -81,7 +87,13 @@ impl ClientSession {
             deadline: now + HANDSHAKE_DEADLINE,
             patience: HANDSHAKE_DEADLINE,
         };
-        Self { name: config.name, state, wishes: Wishes::default(), exchange }
+        Self {
+            name: config.name,
+            state,
+            wishes: Wishes::default(),
+            shapes: ShapeAssembler::default(),
+            exchange,
+        }
     }
 
     /// Takes bytes of the control stream.
@@ -224,6 +236,14 @@ impl ClientSession {
             (State::Streaming(launched), Message::ModeChanged(changed)) => {
                 launched.mode = changed.mode;
                 self.exchange.event(ClientEvent::ModeChanged(changed));
+            }
+            (State::Streaming(_), Message::PointerRows(rows)) => {
+                if let Some(shape) = self.shapes.add(rows) {
+                    self.exchange.event(ClientEvent::PointerShape(shape));
+                }
+            }
+            (State::Streaming(_), Message::PointerMoved(moved)) => {
+                self.exchange.event(ClientEvent::PointerMoved(moved));
             }
             (State::Streaming(_), Message::Ping { sent }) => self.exchange.answer_ping(sent, now),
             (State::Streaming(_), Message::Pong { sent, received, answered }) => {

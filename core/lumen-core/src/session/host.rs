@@ -2,8 +2,8 @@
 
 use super::{CloseReason, Exchange, HANDSHAKE_DEADLINE, Output};
 use crate::control::{
-    Bye, Hello, Input, Launch, Launched, Message, Mode, ModeChanged, Notice, PROTOCOL_VERSION, RefusalClass,
-    Refused, SessionId, Stats,
+    Bye, Hello, Input, Launch, Launched, Message, Mode, ModeChanged, Notice, PROTOCOL_VERSION, PointerMoved,
+    PointerShape, RefusalClass, Refused, SessionId, Stats,
 };
 use crate::time::Timestamp;
 
@@ -125,6 +125,20 @@ impl HostSession {
     pub fn mode_changed(&mut self, changed: ModeChanged) {
         if self.state == State::Streaming {
             self.exchange.send(&Message::ModeChanged(changed));
+        }
+    }
+
+    /// What the pointer looks like, for a client that draws it itself. Ignored unless a stream runs.
+    pub fn pointer_shape(&mut self, shape: &PointerShape) {
+        if self.state == State::Streaming {
+            shape.pieces().for_each(|piece| self.exchange.send(&Message::PointerRows(piece)));
+        }
+    }
+
+    /// Where that pointer is. Ignored unless a stream runs.
+    pub fn pointer_moved(&mut self, moved: PointerMoved) {
+        if self.state == State::Streaming {
+            self.exchange.send(&Message::PointerMoved(moved));
         }
     }
 

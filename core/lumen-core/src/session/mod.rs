@@ -5,7 +5,7 @@
 //! Opening ── Hello, Launch ───────────────────────►  Greeting ─► Requesting ─► Opening (event Launch)
 //!         ◄───────────────────────────── Hello ────
 //! Streaming ◄──────── Launched, by `launched()` ───  Streaming          or Refused, by `refuse()`, and closed
-//!     │  ▲      ◄── RequestIdr, SetBitrate, SetMode, Ping, Stats, Input ──►   ◄── Notice, ModeChanged ──
+//!     │  ▲      ◄── RequestIdr, SetBitrate, SetMode, Ping, Stats, Input ──►   ◄── Notice, ModeChanged, Pointer… ──
 //!     ▼  │ connected(): Hello, Resume ────────────►  (a new HostSession, event Resume)
 //!   Lost ┘ connection_lost()
 //!     └─ 10 s ─► Closed            Stop, Bye, a malformed or unexpected message, a missed deadline ─► Closed

@@ -2,7 +2,8 @@ use crate::pair::ms;
 use lumen_core::ChannelId;
 use lumen_core::control::{
     Bye, Codec, Decoder, Hello, Input, Launch, Launched, MAX_MESSAGE_LEN, MalformedMessage, Message, Mode,
-    ModeChanged, Notice, NoticeKind, RefusalClass, Refused, SessionId, Stats,
+    ModeChanged, Notice, NoticeKind, PointerMoved, PointerRows, PointerShape, PointerSpot, RefusalClass,
+    Refused, SessionId, Stats,
 };
 use proptest::prelude::*;
 
@@ -20,14 +21,16 @@ fn codec() -> impl Strategy<Value = Codec> {
 
 fn launch() -> impl Strategy<Value = Launch> {
     let codecs = prop::collection::vec(codec(), 0..16);
-    (mode(), any::<u32>(), any::<u16>(), any::<u16>(), prop::option::of("\\PC{0,60}"), codecs).prop_map(
-        |(mode, bitrate_bps, parity_percent, datagram_len, app, codecs)| Launch {
+    let app = prop::option::of("\\PC{0,60}");
+    (mode(), any::<u32>(), any::<u16>(), any::<u16>(), app, codecs, any::<bool>()).prop_map(
+        |(mode, bitrate_bps, parity_percent, datagram_len, app, codecs, is_pointer_separate)| Launch {
             mode,
             bitrate_bps,
             parity_percent,
             datagram_len,
             app,
             codecs,
+            is_pointer_separate,
         },
     )
 }
@@ -83,6 +86,23 @@ fn notice() -> impl Strategy<Value = Notice> {
     })
 }
 
+fn rows() -> impl Strategy<Value = PointerRows> {
+    let sizes = (1u16..=256, 1u16..=15, 0u16..=200);
+    (sizes, any::<u32>(), any::<[i32; 2]>(), any::<u8>()).prop_map(
+        |((width, rows, top), id, hotspot, byte)| {
+            let pixels = vec![byte; usize::from(width) * usize::from(rows) * 4];
+            let [hotspot_x, hotspot_y] = hotspot;
+            let shape = PointerShape { id, width, height: 256, hotspot_x, hotspot_y, pixels };
+            PointerRows { shape, top }
+        },
+    )
+}
+
+fn moved() -> impl Strategy<Value = PointerMoved> {
+    prop::option::of((any::<[i32; 2]>(), any::<u32>()))
+        .prop_map(|spot| PointerMoved { spot: spot.map(|([x, y], shape)| PointerSpot { x, y, shape }) })
+}
+
 fn message() -> impl Strategy<Value = Message> {
     prop_oneof![
         (any::<u16>(), "\\PC{0,60}").prop_map(|(version, name)| Message::Hello(Hello { version, name })),
@@ -113,6 +133,8 @@ fn message() -> impl Strategy<Value = Message> {
         notice().prop_map(Message::Notice),
         (mode(), any::<u64>())
             .prop_map(|(mode, next_frame)| Message::ModeChanged(ModeChanged { mode, next_frame })),
+        rows().prop_map(Message::PointerRows),
+        moved().prop_map(Message::PointerMoved),
     ]
 }
 

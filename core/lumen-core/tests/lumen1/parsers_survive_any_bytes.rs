@@ -17,6 +17,7 @@ fn launch() -> lumen_core::control::Launch {
         datagram_len: 1400,
         app: None,
         codecs: Vec::new(),
+        is_pointer_separate: false,
     }
 }
 

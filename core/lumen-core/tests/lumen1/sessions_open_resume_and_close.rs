@@ -1,8 +1,8 @@
 use crate::pair::ms;
 use lumen_core::clock::{ClockEstimator, Sample};
 use lumen_core::control::{
-    Codec, Input, Launch, Launched, Message, Mode, ModeChanged, Notice, NoticeKind, RefusalClass, Refused,
-    SessionId,
+    Codec, Input, Launch, Launched, Message, Mode, ModeChanged, Notice, NoticeKind, PointerMoved,
+    PointerShape, PointerSpot, RefusalClass, Refused, SessionId,
 };
 use lumen_core::session::Output;
 use lumen_core::{
@@ -19,6 +19,7 @@ fn config() -> ClientConfig {
         datagram_len: 1400,
         app: Some("stamp".into()),
         codecs: vec![Codec::Hevc, Codec::H264],
+        is_pointer_separate: true,
     };
     ClientConfig { name: "couch".into(), launch }
 }
@@ -147,6 +148,21 @@ fn a_mode_is_asked_for_and_answered_while_the_stream_goes_on() {
     world.host.mode_changed(changed);
     world.run();
     assert_eq!(world.client_events, [ClientEvent::ModeChanged(changed)]);
+    assert_eq!((&world.client_closed, &world.host_closed), (&None, &None));
+}
+
+// Sabotage: send a shape as one message, which its length does not allow, or tell the spot before its shape.
+#[test]
+fn a_pointer_that_is_told_apart_arrives_shape_first() {
+    let mut world = World::streaming();
+    let pixels = vec![9; 256 * 200 * 4];
+    let shape = PointerShape { id: 1, width: 256, height: 200, hotspot_x: 3, hotspot_y: 4, pixels };
+    let moved = PointerMoved { spot: Some(PointerSpot { x: -5, y: 6, shape: 1 }) };
+    world.host.pointer_shape(&shape);
+    world.host.pointer_moved(moved);
+    world.run();
+    let told = [ClientEvent::PointerShape(shape), ClientEvent::PointerMoved(moved)];
+    assert_eq!(world.client_events, told);
     assert_eq!((&world.client_closed, &world.host_closed), (&None, &None));
 }
 

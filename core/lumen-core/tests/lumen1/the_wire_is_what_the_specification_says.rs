@@ -2,7 +2,9 @@
 //! package 48.0, which share no code with this crate.
 
 use crate::pair::ms;
-use lumen_core::control::{Codec, Launch, Message, Mode, ModeChanged, Notice, NoticeKind};
+use lumen_core::control::{
+    Codec, Launch, Message, Mode, ModeChanged, Notice, NoticeKind, PointerMoved, PointerShape, PointerSpot,
+};
 use lumen_core::seal::{EPOCH_BITS, LocalCounter};
 use lumen_core::{
     ChannelId, ChannelSecret, DatagramBatch, Direction, FrameMeta, Opened, Opener, Packetiser,
@@ -53,17 +55,36 @@ fn a_control_message_is_type_length_fields() {
         datagram_len: 1400,
         app: Some("a".into()),
         codecs: vec![Codec::H264, Codec::Av1],
+        is_pointer_separate: true,
     };
-    let expected = "02001b00\
+    let expected = "02001c00\
         00050000d002000060ea0000\
         80969800\
         1400\
         7805\
         01\
         010061\
-        020103";
+        020103\
+        01";
     assert_eq!(hex(&Message::Launch(launch).to_bytes()), expected);
     assert_eq!(hex(&Message::Ping { sent: ms(1) }.to_bytes()), "0800080040420f0000000000");
+}
+
+// Written by hand from docs/lumen1.md § 2. Sabotage: write the spot before the flag, or the shape's rows before their head.
+#[test]
+fn the_pointer_is_what_the_table_says() {
+    let spot = PointerSpot { x: 640, y: -2, shape: 3 };
+    let moved = |spot| hex(&Message::PointerMoved(PointerMoved { spot }).to_bytes());
+    assert_eq!(moved(Some(spot)), "12000d000180020000feffffff03000000");
+    assert_eq!(moved(None), "12000d0000000000000000000000000000");
+    let pixels = vec![1, 2, 3, 4, 5, 6, 7, 8];
+    let shape = PointerShape { id: 3, width: 1, height: 2, hotspot_x: 0, hotspot_y: 1, pixels };
+    let pieces: Vec<_> = shape.pieces().map(|piece| hex(&Message::PointerRows(piece).to_bytes())).collect();
+    assert_eq!(
+        pieces,
+        ["11001c000300000001000200000000000100000000000200\
+        0102030405060708"]
+    );
 }
 
 // Written by hand from docs/lumen1.md § 2. Sabotage: another number for a message or for a kind of notice.
