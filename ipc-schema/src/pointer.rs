@@ -42,9 +42,10 @@ impl PointerBitmap {
         fits.then(|| u64::from(self.width) * u64::from(self.height) * 4)
     }
 
-    /// The file descriptor that must come with it.
+    /// The file descriptor that must come with it. Of an impossible size any memfd will do: such a bitmap is counted by
+    /// whoever reads it, and ends nothing.
     pub fn fds(&self) -> FdRule {
-        FdRule { count: 1, kind: FdKind::SealedMemfd { bytes: self.bytes().unwrap_or(u64::MAX) } }
+        FdRule { count: 1, kind: FdKind::SealedMemfd { bytes: self.bytes().unwrap_or(0) } }
     }
 }
 

@@ -55,6 +55,9 @@ pub struct StreamArgs {
     /// The app to run on the host's desktop; without it, the host's own choice
     #[arg(long, value_name = "NAME")]
     pub app: Option<String>,
+    /// Where the pointer is: in the picture, or told apart from it
+    #[arg(long, value_enum, default_value_t)]
+    pub cursor: Cursor,
     /// Stop so many seconds after the first picture
     #[arg(long, default_value = "10", value_name = "SECONDS", value_parser = seconds)]
     pub seconds: Duration,
@@ -79,6 +82,16 @@ pub struct StreamArgs {
     /// Set this client's clock so many seconds ahead; the figures must not change
     #[arg(long, default_value_t = 0, value_name = "SECONDS")]
     pub clock_offset: u32,
+}
+
+/// Who draws the pointer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Cursor {
+    /// The host, into the picture.
+    #[default]
+    Picture,
+    /// The client: it is told the shape and each movement.
+    Separate,
 }
 
 /// Files to leave behind.

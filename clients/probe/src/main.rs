@@ -15,6 +15,7 @@ mod latency;
 mod link;
 mod notice;
 mod picture;
+mod pointer;
 mod pulse;
 mod record;
 mod report;

@@ -11,7 +11,7 @@ use quinn::ConnectionError;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::{
-    args::{self, StreamArgs},
+    args::{self, Cursor, StreamArgs},
     change::{Schedule, Wish},
     clock::Clock,
     connection::Dialer,
@@ -188,6 +188,8 @@ impl<'a> Stream<'a> {
             ClientEvent::Dial => self.redial().await?,
             ClientEvent::ModeChanged(changed) => self.tidings.mode_changed(changed, self.since_dial()),
             ClientEvent::Notice(notice) => self.tidings.notice(notice, self.since_dial()),
+            ClientEvent::PointerShape(shape) => self.tidings.pointer.handle_shape(&shape),
+            ClientEvent::PointerMoved(moved) => self.tidings.pointer.handle_moved(moved, self.since_dial()),
             ClientEvent::Pong(sample) => self.pulse.handle_pong(sample),
         }
         Ok(())
@@ -363,6 +365,7 @@ fn launch(args: &StreamArgs) -> Launch {
         datagram_len: DEFAULT_DATAGRAM_LEN as u16,
         app: args.app.clone(),
         codecs: vec![Codec::H264],
+        is_pointer_separate: args.cursor == Cursor::Separate,
     }
 }
 

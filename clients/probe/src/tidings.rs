@@ -5,7 +5,7 @@ use std::{fmt::Write as _, time::Duration};
 use lumen_core::control::{ModeChanged, Notice, NoticeKind};
 use serde::Serialize;
 
-use crate::args::Mode;
+use crate::{args::Mode, pointer::PointerSummary};
 
 /// A notice of the host's.
 #[derive(Clone, Debug, Serialize)]
@@ -38,6 +38,8 @@ pub struct Tidings {
     pub notices: Vec<NoticeLine>,
     /// Answers to changes of mode.
     pub mode_changes: Vec<ModeLine>,
+    /// The pointer, of a client that draws it itself.
+    pub pointer: PointerSummary,
 }
 
 impl Tidings {

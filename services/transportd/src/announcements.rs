@@ -31,7 +31,6 @@ async fn listen(bus: &Connection, peers: &Peers) -> Result<(), zbus::Error> {
         .msg_type(Type::Signal)
         .path(Stage::Vdisplayd.object_path())
         .interface(Stage::Vdisplayd.bus_name())
-        .member("AppEnded")
         .build()?;
     let mut signals = MessageStream::for_match_rule(rule, bus, None).await?;
     while let Some(signal) = poll_fn(|context| Pin::new(&mut signals).poll_next(context)).await {
@@ -51,6 +50,18 @@ async fn is_vdisplayds(bus: &Connection, signal: &Message) -> bool {
 }
 
 fn pass_on(signal: &Message, peers: &Peers) {
+    match signal.header().member().map(|member| member.as_str()) {
+        Some("AppEnded") => pass_on_end(signal, peers),
+        Some("Sleeps") => {
+            if let Ok(sleeps) = signal.body().deserialize() {
+                peers.tell_sleep(sleeps);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn pass_on_end(signal: &Message, peers: &Peers) {
     let Ok((session, text, advice)) = signal.body().deserialize::<(String, String, String)>() else {
         return;
     };

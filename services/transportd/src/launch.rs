@@ -15,6 +15,9 @@ pub const MIN_BITRATE: u32 = 100_000;
 /// Most: a Gbit/s, the fastest wire most clients have.
 pub const MAX_BITRATE: u32 = 1_000_000_000;
 
+/// [`StreamSpec::cursor`] of a client that draws the pointer itself.
+pub const SEPARATE: &str = "separate";
+
 /// What a session is to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
@@ -51,7 +54,7 @@ pub fn check(launch: &Launch) -> Result<Request, Refused> {
             height: mode.height,
             refresh_mhz: mode.refresh_mhz,
             app: launch.app.clone(),
-            cursor: None,
+            cursor: launch.is_pointer_separate.then(|| SEPARATE.to_owned()),
             codec: "h264".into(),
             bitrate_bps: launch.bitrate_bps,
         },
@@ -112,6 +115,7 @@ pub(crate) mod tests {
             datagram_len: 1400,
             app: None,
             codecs: vec![Codec::H264],
+            is_pointer_separate: false,
         }
     }
 

@@ -3,13 +3,14 @@
 //! ```text
 //! 0     magic 8 ‖ version u32 ‖ unused u32
 //! 16    slot of [`Fixed`], written once before the descriptor is stored        slot = checksum 8 ‖ length u32 ‖ bytes
-//! 2048  sequence u64 ‖ next_frame u64 ‖ bitrate u64 ‖ adoptions u64 ‖ mode u64 ‖ texts u64    each one store, never torn
+//! 2048  sequence u64 ‖ next_frame u64 ‖ bitrate u64 ‖ adoptions u64 ‖ mode u64 ‖ texts u64 ‖ pointer u64    each one store, never torn
 //! 2304  slot of [`Way`]  ‖  2560  slot of [`Way`]: written in turn; the valid one with the higher turn counts
 //! ```
 //! **Invariant:** a number is advanced here before anything that carries it is sealed, so that a restart goes on at a
 //! number that nobody has seen.
 //!
-//! Version 1 ended with `adoptions`; what came after it reads as zero, which means: the mode of the launch, no text yet.
+//! Version 1 ended with `adoptions`, version 2 with `texts`; what came after reads as zero, which means: the mode of the
+//! launch, no text yet, the pointer in the picture.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -37,8 +38,8 @@ use crate::video::outlet::Destination;
 const BYTES: u64 = 4096;
 const MAGIC: [u8; 8] = *b"lumenses";
 /// Raised with each change of the layout.
-const VERSION: u32 = 2;
-/// What the version before wrote is read as well.
+const VERSION: u32 = 3;
+/// What the versions before wrote is read as well.
 const OLDEST: u32 = 1;
 
 const FIXED: usize = 16;
@@ -48,6 +49,7 @@ const BITRATE: usize = 2064;
 const ADOPTIONS: usize = 2072;
 const MODE: usize = 2080;
 const TEXTS: usize = 2088;
+const POINTER: usize = 2096;
 const WAYS: [usize; 2] = [2304, 2560];
 const CHECKSUM: usize = 8;
 const SLOT_HEAD: usize = CHECKSUM + 4;
@@ -232,6 +234,16 @@ impl Record {
     /// To be called before inputd is told.
     pub fn set_texts(&self, texts: u64) {
         self.set_number(TEXTS, texts);
+    }
+
+    /// Whether the client draws the pointer itself.
+    pub fn is_pointer_separate(&self) -> bool {
+        self.number(POINTER) != 0
+    }
+
+    /// To be called before the record is stored.
+    pub fn set_pointer_separate(&self, is_separate: bool) {
+        self.set_number(POINTER, is_separate.into());
     }
 
     /// Where video goes, and the number of the hello that said so.

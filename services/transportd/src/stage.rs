@@ -122,6 +122,8 @@ impl Brain {
             Report::Failed(failure) => self.handle_failed(failure, request),
             Report::Pictures => self.handle_pictures(),
             Report::HungUp { is_closing, .. } => self.handle_hung_up(is_closing, now),
+            // The session's own.
+            Report::PointerShape(_) | Report::PointerMoved(_) => {}
             Report::Exhausted => {
                 self.end("The session used up its datagram numbers; start a new one.".into())
             }
@@ -133,6 +135,19 @@ impl Brain {
         self.is_changing = true;
         self.open_at = None;
         self.outputs.push_back(Output::Open);
+    }
+
+    /// The machine goes to sleep, or it woke. Until then no picture can come, and none is missed.
+    pub fn handle_sleep(&mut self, sleeps: bool) {
+        match (&self.state, sleeps) {
+            (State::Streaming { .. }, true) => self.tell_of(Failure::new(
+                FailureClass::Temporary,
+                "The host goes to sleep.",
+                "Wake it; the stream then goes on by itself, or launch again.",
+            )),
+            (State::Streaming { .. }, false) => self.handle_pictures(),
+            (State::Opening { .. } | State::Ended, _) => {}
+        }
     }
 
     /// Why no pictures come, if so and it may pass.

@@ -103,7 +103,7 @@ impl Transport1 {
     /// `bitrate_bps` (t: asked of encoded), `age_ns` (t), `state` (s: what becomes of it now: it streams, waits, is kept
     /// for its client, or what keeps the pictures away), `input` (s: what inputd says), and counted since the launch
     /// (t): `frames`, of them `repeats` and `idrs`, `bytes`, `datagrams`, `sends` (calls of the kernel), `unsent`,
-    /// `forged`, `replayed`, `headless`, `unusable`, `links` (to encoded), `largest_burst` (datagrams in one send).
+    /// `forged`, `replayed`, `headless`, `unusable`, `bad_shapes` (of a pointer), `links` (to encoded), `largest_burst` (datagrams in one send).
     fn sessions(&self) -> Vec<Dict> {
         self.peers.sessions().iter().map(|live| describe(live)).collect()
     }
@@ -173,6 +173,7 @@ fn describe(live: &Live) -> Dict {
         ("unsent", &figures.unsent),
         ("headless", &figures.headless),
         ("unusable", &figures.unusable),
+        ("bad_shapes", &figures.bad_shapes),
         ("links", &figures.links),
         ("largest_burst", &figures.largest_burst),
     ];

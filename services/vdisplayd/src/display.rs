@@ -35,6 +35,8 @@ pub enum Order {
     AppEnded(SessionId),
     /// Something changed in the user's desktop.
     Desk,
+    /// The machine goes to sleep, or it woke.
+    Sleeps(bool),
 }
 
 /// The interface on one connection.
@@ -111,4 +113,8 @@ impl Display1 {
         text: &str,
         advice: &str,
     ) -> Result<(), zbus::Error>;
+
+    /// The machine goes to sleep now, or it woke.
+    #[zbus(signal)]
+    pub async fn sleeps(emitter: &SignalEmitter<'_>, sleeps: bool) -> Result<(), zbus::Error>;
 }

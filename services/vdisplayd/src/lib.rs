@@ -13,6 +13,7 @@ mod programs;
 pub mod recover;
 pub mod run;
 pub mod shown;
+mod sleep;
 pub mod stage;
 pub mod systemd;
 pub mod units;

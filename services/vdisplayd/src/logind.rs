@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use zbus::{Connection, OwnedFd, OwnedObjectPath, OwnedVariant, connection::Builder};
 
-const NAME: &str = "org.freedesktop.login1";
+/// Whose signals and methods these are.
+pub const NAME: &str = "org.freedesktop.login1";
 const PATH: &str = "/org/freedesktop/login1";
-const MANAGER: &str = "org.freedesktop.login1.Manager";
+/// Its interface for all of the machine.
+pub const MANAGER: &str = "org.freedesktop.login1.Manager";
 const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
 
 /// Time for logind's answer.
@@ -25,10 +27,17 @@ impl Inhibitor {
     }
 
     async fn ask() -> Result<OwnedFd, zbus::Error> {
-        let bus = connect().await?;
-        let body = ("sleep:idle", "lumen", "a client is connected", "block");
-        bus.call_method(Some(NAME), PATH, Some(MANAGER), "Inhibit", &body).await?.body().deserialize()
+        inhibit(&connect().await?, "sleep:idle", "a client is connected", "block").await
     }
+}
+
+/// Asks for a lock against `what` of this `mode`; it lasts as long as what is returned.
+///
+/// # Errors
+/// logind is not there, or refuses.
+pub async fn inhibit(bus: &Connection, what: &str, why: &str, mode: &str) -> Result<OwnedFd, zbus::Error> {
+    let body = (what, "lumen", why, mode);
+    bus.call_method(Some(NAME), PATH, Some(MANAGER), "Inhibit", &body).await?.body().deserialize()
 }
 
 /// Whether logind says that the desktop of process `pid` is locked; false where it does not say.
@@ -47,7 +56,11 @@ async fn locked_hint(pid: i32) -> Result<bool, zbus::Error> {
     bool::try_from(hint)
 }
 
-async fn connect() -> Result<Connection, zbus::Error> {
+/// A connection to the system bus.
+///
+/// # Errors
+/// There is none.
+pub async fn connect() -> Result<Connection, zbus::Error> {
     Builder::system().method_timeout(ANSWER_LIMIT).build().await
 }
 

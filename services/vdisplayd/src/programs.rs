@@ -1,5 +1,7 @@
 //! The apps of sessions, as the loop of [`crate::run`] handles them.
 //!
+//! What clients are told of them and of the machine's sleep is emitted here as well.
+//!
 //! An app in the user's GNOME waits until its Output's monitor is there and laid out, so that its windows open on it.
 
 use lumen_ipc::{SessionId, Stage};
@@ -113,6 +115,20 @@ impl Run {
         };
         if let Err(error) = told {
             tracing::warn!(SESSION = %session, "nobody is told that the app ended: {error}");
+        }
+    }
+
+    /// Emits `Display1.Sleeps`.
+    pub(crate) async fn tell_sleep(&self, sleeps: bool) {
+        tracing::info!("the machine {}", if sleeps { "goes to sleep" } else { "woke" });
+        let Some(bus) = &self.bus else { return };
+        let connection = bus.connection();
+        let told = match SignalEmitter::new(&connection, Stage::Vdisplayd.object_path()) {
+            Ok(emitter) => Display1::sleeps(&emitter, sleeps).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = told {
+            tracing::warn!("no client is told that the machine sleeps or woke: {error}");
         }
     }
 

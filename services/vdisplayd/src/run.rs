@@ -31,6 +31,7 @@ use crate::{
     programs::Waiting,
     recover,
     shown::{Shown, ShownOutput},
+    sleep::SleepWatch,
     stage::Displays,
     systemd::UserManager,
     watch,
@@ -55,6 +56,7 @@ pub struct Run {
     pulses: Pulses,
     pulse: Option<Pulse>,
     awake: Option<Inhibitor>,
+    sleep: Option<SleepWatch>,
 }
 
 /// The whole of vdisplayd after boot.
@@ -125,6 +127,7 @@ impl Run {
             pulses,
             pulse: None,
             awake: None,
+            sleep: None,
         }
     }
 
@@ -156,11 +159,12 @@ impl Run {
             self.take_away(session).await;
         }
         if self.displays.is_empty() {
-            (self.pulse, self.awake) = (None, None);
+            (self.pulse, self.awake, self.sleep) = (None, None, None);
             self.shown.lock().notes.clear();
             return;
         }
         self.pulse.get_or_insert_with(|| self.pulses.register()).beat();
+        self.sleep.get_or_insert_with(|| SleepWatch::start(self.orders.clone()));
         let held: Vec<(SessionId, bool)> = self
             .displays
             .sessions()
@@ -192,6 +196,7 @@ impl Run {
             }
             Order::Captured(pid) => self.displays.handle_captured(pid, now_ns()),
             Order::AppEnded(session) => self.describe_app(session, true).await,
+            Order::Sleeps(sleeps) => self.tell_sleep(sleeps).await,
             Order::Desk => {
                 for session in beating(self.pulse.as_ref(), self.backend.look()).await {
                     self.start_waiting(session).await;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use lumen_ipc::Stage;
 use lumen_stage::Bus;
 use tokio::sync::mpsc;
-use zbus::{Connection, MatchRule, MessageStream, fdo::DBusProxy, message::Type};
+use zbus::{Connection, MatchRule, Message, MessageStream, fdo::DBusProxy, message::Type};
 
 use crate::display::Order;
 
@@ -40,12 +40,12 @@ async fn follow(bus: &Connection, orders: &mpsc::Sender<Order>) -> Result<(), zb
     }
 }
 
-/// Waits for the next message; an error when the connection is gone.
-async fn next(changes: &mut MessageStream) -> Result<(), zbus::Error> {
+/// The next message, waited for; an error when the connection is gone.
+pub async fn next(changes: &mut MessageStream) -> Result<Message, zbus::Error> {
     use std::{future::poll_fn, pin::Pin};
     use zbus::export::futures_core::Stream;
     match poll_fn(|context| Pin::new(&mut *changes).poll_next(context)).await {
-        Some(message) => message.map(drop),
+        Some(message) => message,
         None => Err(zbus::Error::InvalidReply),
     }
 }

@@ -43,6 +43,8 @@ pub struct Founding {
     pub fixed: Fixed,
     /// As launched.
     pub bitrate_bps: u32,
+    /// The client draws the pointer itself.
+    pub is_pointer_separate: bool,
     /// Texts that inputd has heard of it: none, unless it takes over what was kept of another.
     pub texts: u64,
 }
@@ -57,9 +59,10 @@ pub fn begin<U: Upstream>(
     founding: Founding,
     origin: Origin,
 ) -> Result<UnboundedSender<Mail>, Refused> {
-    let Founding { fixed, bitrate_bps, texts } = founding;
+    let Founding { fixed, bitrate_bps, is_pointer_separate, texts } = founding;
     let record = Record::make(&fixed, bitrate_bps).map_err(|error| StartError::from(error).refusal())?;
     record.set_texts(texts);
+    record.set_pointer_separate(is_pointer_separate);
     let record = Arc::new(record);
     match raise(grounds, peers, record.clone(), &fixed, origin) {
         Ok(mail) => {

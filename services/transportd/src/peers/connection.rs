@@ -105,6 +105,7 @@ pub async fn serve<U: Upstream>(
         place: Some(place),
         session: None,
         news_to,
+        is_pointer_out: false,
     };
     conversation.hold(receive, news, inbox).await;
     Ok(())
@@ -131,6 +132,8 @@ struct Conversation<U> {
     place: Option<Place>,
     session: Option<UnboundedSender<Mail>>,
     news_to: UnboundedSender<News>,
+    /// The session hears of it when its pointer's newest place is written.
+    is_pointer_out: bool,
 }
 
 /// Why the conversation is over.
@@ -186,6 +189,11 @@ impl<U: Upstream> Conversation<U> {
             News::Launched(launched) => self.host.launched(launched),
             News::ModeChanged(changed) => self.host.mode_changed(changed),
             News::Notice(notice) => self.host.notice(notice),
+            News::PointerShape(shape) => self.host.pointer_shape(&shape),
+            News::PointerMoved(moved) => {
+                self.host.pointer_moved(moved);
+                self.is_pointer_out = true;
+            }
             News::Refused(refused) => self.host.refuse(refused),
             News::Ended(reason) => self.host.bye(reason),
         }
@@ -199,6 +207,9 @@ impl<U: Upstream> Conversation<U> {
                 Said::Event(event) => self.handle_event(event).await,
                 Said::Close(reason) => return Err(self.part(&reason).await),
             }
+        }
+        if std::mem::take(&mut self.is_pointer_out) {
+            self.post(Mail::PointerWritten { birth: self.admitted.birth() });
         }
         Ok(())
     }
@@ -251,6 +262,7 @@ impl<U: Upstream> Conversation<U> {
         let founding = Founding {
             fixed: fixed.map_err(|error| error.refusal())?,
             bitrate_bps: request.stream.bitrate_bps,
+            is_pointer_separate: request.stream.cursor.is_some(),
             texts: kept.map_or(0, |(_, legacy)| legacy.texts),
         };
         let origin = Origin::Launched { birth: self.admitted.birth(), news: self.news_to.clone() };

@@ -1,10 +1,27 @@
 //! What a session is told, and what it tells the connection that serves it.
 
-use lumen_core::control::{Input, Launched, ModeChanged, Notice, NoticeKind, RefusalClass, Refused};
+use std::sync::Arc;
+
+use lumen_core::control::{
+    Input, Launched, ModeChanged, Notice, NoticeKind, PointerMoved, PointerShape, RefusalClass, Refused,
+};
 use lumen_ipc::Mode;
-use tokio::sync::{mpsc::UnboundedSender, oneshot};
+use tokio::sync::{
+    mpsc::{UnboundedReceiver, UnboundedSender},
+    oneshot,
+};
 
 use super::NotYours;
+use crate::video::Report;
+
+/// The receiving ends of a session's channels.
+#[derive(Debug)]
+pub struct Ends {
+    /// From its video thread.
+    pub reports: UnboundedReceiver<(u64, Report)>,
+    /// From everybody else.
+    pub mail: UnboundedReceiver<Mail>,
+}
 
 /// What a session is told.
 #[derive(Debug)]
@@ -39,6 +56,11 @@ pub enum Mail {
     Mode(Mode),
     /// A person did something.
     Input(Input),
+    /// That connection has written the [`News::PointerMoved`] that was out: it may have the next one.
+    PointerWritten {
+        /// Number of the connection.
+        birth: u64,
+    },
     /// vdisplayd says that its app has ended.
     AppEnded {
         /// What happened and why.
@@ -46,6 +68,8 @@ pub enum Mail {
         /// What to do next.
         advice: String,
     },
+    /// The machine goes to sleep, or it woke.
+    Sleeps(bool),
     /// Its client launches anew: it is over, and what was made for it is left to the session that comes.
     HandOver(oneshot::Sender<Legacy>),
     /// This incarnation ends: everything is left to the next one.
@@ -70,6 +94,10 @@ pub enum News {
     ModeChanged(ModeChanged),
     /// A person is to know this.
     Notice(Notice),
+    /// The pointer that the client draws looks so.
+    PointerShape(Arc<PointerShape>),
+    /// It is there; one is out until [`Mail::PointerWritten`].
+    PointerMoved(PointerMoved),
     /// It never will stream.
     Refused(Refused),
     /// It is over, for this reason.

@@ -5,6 +5,7 @@ pub mod connection;
 pub mod lobby;
 pub mod mail;
 pub mod pipeline;
+mod pointing;
 pub mod seat;
 pub mod session;
 
@@ -174,6 +175,14 @@ impl Peers {
         if let Some(entry) = self.lock().sessions.get(&id) {
             // A session that ends this very moment needs no mail.
             let _ = entry.mail.send(mail);
+        }
+    }
+
+    /// The machine goes to sleep, or it woke: told to all sessions.
+    pub fn tell_sleep(&self, sleeps: bool) {
+        for entry in self.lock().sessions.values() {
+            // A session that ends this very moment needs no mail.
+            let _ = entry.mail.send(Mail::Sleeps(sleeps));
         }
     }
 

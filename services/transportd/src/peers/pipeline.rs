@@ -23,7 +23,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use super::{Live, seat::Seat};
 use crate::{
     identity::{IdentityError, random},
-    launch::{MAX_BITRATE, MIN_BITRATE, Request, told},
+    launch::{MAX_BITRATE, MIN_BITRATE, Request, SEPARATE, told},
     record::{Fixed, Record, RecordError},
     upstream::Upstream,
     video::{
@@ -171,7 +171,7 @@ impl Pipeline {
         let opener = Opener::new(&secret, channel, Direction::ClientToHost);
         let path = Arc::new(Path::new(channel, opener, bell.clone(), record.clone()));
         let listed = grounds.paths.list(path.clone()).ok_or(StartError::Channel)?;
-        let request = request(fixed, record.mode(), record.bitrate());
+        let request = request(fixed, &record);
         let live = Arc::new(live(fixed, path, record.clone()));
         let sealer = Sealer::new(&secret, channel, Direction::HostToClient);
         let max_segments = grounds.outlet.max_segments();
@@ -267,6 +267,11 @@ impl Pipeline {
         self.stream.leave();
     }
 
+    /// The client has the pointer's place that came over this link: encoded may send the next one.
+    pub fn take_pointer(&self, link: u64) {
+        self.stream.take_pointer(link);
+    }
+
     /// The client lost frames up to `after_frame`.
     pub fn handle_loss(&self, after_frame: u64) {
         self.stream.handle_loss(after_frame);
@@ -287,17 +292,17 @@ impl Pipeline {
 }
 
 /// What was launched, and changed since.
-fn request(fixed: &Fixed, mode: Mode, bitrate_bps: u32) -> Request {
-    let Mode { width, height, refresh_mhz } = mode;
+fn request(fixed: &Fixed, record: &Record) -> Request {
+    let Mode { width, height, refresh_mhz } = record.mode();
     Request {
         stream: StreamSpec {
             width,
             height,
             refresh_mhz,
             app: fixed.app.clone(),
-            cursor: None,
+            cursor: record.is_pointer_separate().then(|| SEPARATE.to_owned()),
             codec: "h264".into(),
-            bitrate_bps,
+            bitrate_bps: record.bitrate(),
         },
         seat: SeatSpec { width, height },
         cut: PacketiserConfig {

@@ -31,11 +31,12 @@ use tokio::{
     time::sleep,
 };
 
-pub use super::mail::{Legacy, Mail, News, Origin};
+pub use super::mail::{Ends, Legacy, Mail, News, Origin};
 use super::{
     Enrolled, NotYours,
     mail::{gone, parting},
     pipeline::{Grounds, Pipeline},
+    pointing::Pointing,
 };
 
 use crate::{
@@ -45,15 +46,6 @@ use crate::{
 };
 
 type Opening = Pin<Box<dyn Future<Output = Result<OwnedFd, Failure>> + Send>>;
-
-/// The receiving ends of a session's channels.
-#[derive(Debug)]
-pub struct Ends {
-    /// From its video thread.
-    pub reports: UnboundedReceiver<(u64, Report)>,
-    /// From everybody else.
-    pub mail: UnboundedReceiver<Mail>,
-}
 
 /// A session's task.
 pub struct Session<U> {
@@ -70,6 +62,7 @@ pub struct Session<U> {
     keep: Lease,
     streams: Option<Mode>,
     app_ended: Option<Notice>,
+    pointing: Pointing,
     enrolled: Enrolled,
 }
 
@@ -104,6 +97,7 @@ impl<U: Upstream> Session<U> {
             keep: Lease::new(grounds.keep),
             streams,
             app_ended: None,
+            pointing: Pointing::default(),
             enrolled,
         };
         if session.served_by.is_none() {
@@ -177,7 +171,13 @@ impl<U: Upstream> Session<U> {
                 "the link to encoded is gone ({error}); opening another"
             );
         }
-        self.brain.handle_report(report, self.pipeline.request(), now());
+        match self.pointing.handle_report(report, link) {
+            Ok(news) => self.tell(news),
+            Err(report) => self.brain.handle_report(report, self.pipeline.request(), now()),
+        }
+        if self.served_by.is_none() {
+            self.pointing.settle(&self.pipeline);
+        }
     }
 
     fn handle_opened(&mut self, opened: Result<OwnedFd, Failure>) {
@@ -192,11 +192,15 @@ impl<U: Upstream> Session<U> {
             Mail::Attach { birth, news } => self.attach(birth, news),
             Mail::Detach { birth } if self.is_served_by(birth) => {
                 self.served_by = None;
+                self.pointing.settle(&self.pipeline);
                 self.wait_for_client();
             }
             Mail::Leave { birth, reason } if self.is_served_by(birth) => return Err(Over::Ended(reason)),
+            Mail::PointerWritten { birth } if self.is_served_by(birth) => {
+                self.pointing.settle(&self.pipeline)
+            }
             // Of a connection that another one has replaced.
-            Mail::Detach { .. } | Mail::Leave { .. } => {}
+            Mail::Detach { .. } | Mail::Leave { .. } | Mail::PointerWritten { .. } => {}
             Mail::Loss { after_frame } => self.pipeline.handle_loss(after_frame),
             Mail::Bitrate(bps) => self.pipeline.set_bitrate(bps),
             Mail::Mode(mode) => self.change_mode(mode),
@@ -206,6 +210,7 @@ impl<U: Upstream> Session<U> {
                 self.app_ended = Some(notice.clone());
                 self.tell(News::Notice(notice));
             }
+            Mail::Sleeps(sleeps) => self.brain.handle_sleep(sleeps),
             // Its client is here: the one that launches gets a session of its own.
             Mail::HandOver(_) if !self.pipeline.live().is_deserted() => {}
             Mail::HandOver(heir) => {
@@ -238,6 +243,8 @@ impl<U: Upstream> Session<U> {
         if let Some(mode) = self.streams {
             self.tell(News::Launched(self.pipeline.launched(mode)));
         }
+        self.pointing.settle(&self.pipeline);
+        self.pointing.again().for_each(|news| self.tell(news));
         for notice in self.brain.trouble().into_iter().chain(&self.app_ended) {
             self.tell(News::Notice(notice.clone()));
         }

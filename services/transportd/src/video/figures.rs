@@ -135,6 +135,8 @@ pub struct Figures {
     pub headless: AtomicU64,
     /// AccessUnits whose place did not lie in the ring, or that could not be cut.
     pub unusable: AtomicU64,
+    /// Shapes of the pointer that could not be read.
+    pub bad_shapes: AtomicU64,
     /// Links to encoded, counted.
     pub links: AtomicU64,
     steps: Mutex<[Histogram<u64>; Step::ALL.len()]>,
@@ -156,6 +158,7 @@ impl Default for Figures {
             largest_burst: AtomicU64::default(),
             headless: AtomicU64::default(),
             unusable: AtomicU64::default(),
+            bad_shapes: AtomicU64::default(),
             links: AtomicU64::default(),
             steps: Mutex::new(std::array::from_fn(histogram)),
         }

@@ -12,6 +12,7 @@ pub mod figures;
 pub mod flight;
 pub mod outlet;
 pub mod paths;
+mod pointer;
 mod sender;
 pub mod sequence;
 pub mod stream;

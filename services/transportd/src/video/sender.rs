@@ -6,7 +6,7 @@
 
 use std::{
     os::fd::{AsFd, OwnedFd},
-    sync::{atomic::Ordering::Relaxed, mpsc},
+    sync::{Arc, atomic::Ordering::Relaxed, mpsc},
     time::Duration,
 };
 
@@ -21,6 +21,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use super::{
     flight::Progress,
     outlet::Destination,
+    pointer,
     sequence::Sequence,
     stream::{Letter, Report, StreamParts},
 };
@@ -122,6 +123,9 @@ impl Sender {
             }
             Letter::Leave => return Err(Stopped),
             Letter::Pause(pause) => self.is_paused = pause,
+            Letter::PointerTaken { link } if link == self.links => self.send(&ToEncode::PointerTaken),
+            // encoded waits for nothing on a link that it did not send it on.
+            Letter::PointerTaken { .. } => {}
             Letter::Link(fd) => self.start_link(fd),
             Letter::Loss { after_frame } => {
                 if self.sequence.handle_loss(after_frame) {
@@ -256,8 +260,14 @@ impl Sender {
                 self.is_failing = true;
                 self.report(Report::Failed(failure));
             }
-            // Sessions over lumen/1 have the pointer in the picture.
-            FromEncode::Bitmap(_) | FromEncode::Pointer(_) => {}
+            FromEncode::Bitmap(bitmap) => {
+                let memory = received.fds.first().map(AsFd::as_fd);
+                match memory.and_then(|memory| pointer::shape(&bitmap, memory)) {
+                    Some(shape) => self.report(Report::PointerShape(Arc::new(shape))),
+                    None => drop(self.parts.figures.bad_shapes.fetch_add(1, Relaxed)),
+                }
+            }
+            FromEncode::Pointer(pointer) => self.report(Report::PointerMoved(pointer::moved(pointer))),
             FromEncode::Closing => {
                 if let Some(source) = &mut self.source {
                     source.is_closing = true;

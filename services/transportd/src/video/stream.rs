@@ -10,6 +10,7 @@ use std::{
     thread,
 };
 
+use lumen_core::control::{PointerMoved, PointerShape};
 use lumen_ipc::{Failure, Generation, Mode, SessionId, encode::Codec};
 use lumen_stage::{LinkError, pulse::Pulse};
 use tokio::sync::mpsc::UnboundedSender;
@@ -40,6 +41,10 @@ pub enum Report {
     Failed(Failure),
     /// They come again.
     Pictures,
+    /// What a pointer looks like that is not in the picture.
+    PointerShape(Arc<PointerShape>),
+    /// Where that pointer is; the next one comes after [`Stream::take_pointer`].
+    PointerMoved(PointerMoved),
     /// The link is gone; another one is needed.
     HungUp {
         /// Why.
@@ -58,6 +63,7 @@ pub(super) enum Letter {
     Loss { after_frame: u64 },
     Bitrate(u32),
     Pause(bool),
+    PointerTaken { link: u64 },
     Stop,
     Leave,
 }
@@ -120,6 +126,11 @@ impl Stream {
     /// The client wants another bitrate.
     pub fn set_bitrate(&self, bps: u32) {
         self.post(Letter::Bitrate(bps));
+    }
+
+    /// The [`Report::PointerMoved`] that came over this link is with the client.
+    pub fn take_pointer(&self, link: u64) {
+        self.post(Letter::PointerTaken { link });
     }
 
     /// Holds all frames back: encoded then starts no other, and keeps what it has.

@@ -27,6 +27,7 @@ pub fn launch() -> Launch {
         datagram_len: 1400,
         app: None,
         codecs: vec![Codec::H264],
+        is_pointer_separate: false,
     }
 }
 

@@ -13,8 +13,9 @@ use lumen_ipc::{
     bus::{SeatSpec, StreamSpec},
     encode::{AccessUnit, Codec, FromEncode, ToEncode, UnitKind},
     input::{FromInput, ToInput},
+    pointer::{Pointer, PointerBitmap},
 };
-use lumen_stage::{Link, clock::now_ns, link, ring::RingWriter};
+use lumen_stage::{Link, clock::now_ns, link, memory::SharedMemory, ring::RingWriter};
 use lumen_transportd::upstream::Upstream;
 
 /// Size of a fake picture's bytes, by its number: small ones, and one that needs several bursts.
@@ -53,7 +54,16 @@ struct Record {
     runs_free: bool,
     /// Frames that the client has.
     seen: u64,
+    /// Where the pointer goes, one place after another as they are taken.
+    places: VecDeque<Pointer>,
+    /// How many were taken.
+    taken: usize,
+    /// Who draws it, by what encoders were opened for.
+    cursors: Vec<Option<String>>,
 }
+
+/// What the fake pointer looks like.
+pub const SHAPE: PointerBitmap = PointerBitmap { id: 3, width: 100, height: 90, hotspot_x: 1, hotspot_y: 2 };
 
 /// Pictures that may be ahead of the client: a loaded machine must not overflow its socket.
 const AHEAD: u64 = 3;
@@ -142,6 +152,33 @@ impl Fakes {
         self.with(|record| record.impossible = Some(mode));
     }
 
+    /// From now on the pointer goes there, and looks like [`SHAPE`].
+    pub fn point(&self, places: impl IntoIterator<Item = i32>) {
+        let place = |x| Pointer { x, y: 0, bitmap: SHAPE.id };
+        self.with(|record| record.places.extend(places.into_iter().map(place)));
+    }
+
+    /// Places of the pointer that were taken.
+    pub fn places_taken(&self) -> usize {
+        self.with(|record| record.taken)
+    }
+
+    /// Who draws the pointer, by what encoders were opened for.
+    pub fn cursors(&self) -> Vec<Option<String>> {
+        self.with(|record| record.cursors.clone())
+    }
+
+    fn tell_pointer(&self, link: &Link, is_first: bool) -> bool {
+        let Some(pointer) = self.with(|record| record.places.pop_front()) else { return false };
+        if is_first {
+            let mut memory = SharedMemory::new("shape", SHAPE.bytes().unwrap()).unwrap();
+            memory.bytes_mut().fill(200);
+            link.send(&FromEncode::Bitmap(SHAPE), &[std::os::fd::AsFd::as_fd(&memory)]).unwrap();
+        }
+        link.send(&FromEncode::Pointer(Some(pointer)), &[]).unwrap();
+        true
+    }
+
     fn encode(&self, session: SessionId, link: OwnedFd, link_number: usize, mode: Mode) {
         let generation = Generation(100 + link_number as u64);
         let Ok(mut link) = Link::start(link, Stage::Encoded, generation, Stage::Transportd) else {
@@ -182,6 +219,7 @@ impl Fakes {
     /// One picture after another, each 2 ms after the one before was sent.
     fn stream(&self, session: SessionId, link: &mut Link, ring: &mut RingWriter, link_number: usize) {
         let (mut number, mut idr_wanted, mut is_idr_due, mut is_unsent) = (0, None, true, false);
+        let (mut is_pointing, mut is_first) = (false, true);
         let start = self.with(|record| record.seen);
         while !self.is_dead(session, link_number) {
             let may_send = self.with(|record| record.runs_free || start + number < record.seen + AHEAD);
@@ -196,6 +234,9 @@ impl Fakes {
                     return;
                 }
             }
+            if !is_pointing && self.tell_pointer(link, is_first) {
+                (is_pointing, is_first) = (true, false);
+            }
             match link.receive::<ToEncode>() {
                 Err(_) => return,
                 Ok(None) => thread::sleep(Duration::from_micros(500)),
@@ -208,7 +249,11 @@ impl Fakes {
                     }
                     // The link hangs up with it.
                     ToEncode::Close => self.with(|record| record.closed.push(session)),
-                    ToEncode::PointerTaken => {}
+                    ToEncode::PointerTaken => {
+                        assert!(is_pointing, "a place is taken that nobody told");
+                        is_pointing = false;
+                        self.with(|record| record.taken += 1);
+                    }
                     ToEncode::Control(control) => {
                         let asked = idr_wanted.is_some_and(|seen| control.idr_wanted > seen);
                         is_idr_due |= asked;
@@ -265,6 +310,7 @@ impl Upstream for Fakes {
         let (fakes, mode) = (self.clone(), spec.mode().unwrap());
         let number = self.with(|record| {
             record.modes.push((session, mode));
+            record.cursors.push(spec.cursor.clone());
             record.opened += 1;
             record.newest.insert(session, record.opened);
             record.opened

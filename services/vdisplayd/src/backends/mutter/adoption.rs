@@ -90,7 +90,7 @@ impl Mutter {
             why: "found in the user's GNOME after a restart of vdisplayd".to_owned(),
         };
         let monitor = note.monitor.filter(|_| cast.is_some());
-        Some(Placed { made, cast, monitor })
+        Some(Placed { made, cast, monitor, pid: None, gone: None })
     }
 
     /// Notes what the next vdisplayd has to know of the Output of `session`.

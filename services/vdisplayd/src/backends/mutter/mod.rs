@@ -6,6 +6,9 @@
 //!                          ▲                                        │
 //!                          └──── unlocked, asked again ◄── dark ◄───┘ the screen is locked
 //! ```
+//! When GNOME itself ends, an Output is waited for: 10 s later it is given up, and where another GNOME runs by then it is
+//! made anew in that one, with its app.
+//!
 //! One connection to the session bus per Output keeps it ([`mod@line`]); a new Acquire with another mode keeps it too,
 //! since size and rate are what the reader fixes. No two Outputs wait for their monitor at the same time, because
 //! Mutter does not tell whose a monitor is.
@@ -47,6 +50,9 @@ use crate::{display::Order, places::Places, systemd::UserManager, units};
 const MONITOR_LIMIT: Duration = Duration::from_secs(2);
 /// Between two looks for it.
 const LOOK: Duration = Duration::from_millis(50);
+/// How long a GNOME that ended is waited for, before its sessions get a headless desktop. Because one that crashed and was
+/// started again was seen to take 6 s on a busy machine.
+const RETURN_LIMIT: Duration = Duration::from_secs(10);
 /// Time for a keeper to go, because its sweep waits for GNOME to lay out its monitors.
 const GONE_LIMIT: Duration = Duration::from_secs(3);
 
@@ -58,6 +64,10 @@ struct Placed {
     cast: Option<Cast>,
     /// Number of its monitor, once that is there.
     monitor: Option<u64>,
+    /// Process of the GNOME that it is in; `None` if an earlier vdisplayd made it.
+    pid: Option<i32>,
+    /// Since when there is no GNOME at all.
+    gone: Option<Instant>,
 }
 
 /// All Outputs in the user's GNOME.
@@ -96,13 +106,17 @@ impl Mutter {
         self.outputs.contains_key(&session)
     }
 
-    /// The Output that `session` has, at `mode`; `None` if GNOME is gone.
+    /// The Output that `session` has, at `mode`; `None` if GNOME is gone and does not come back.
     pub async fn again(&mut self, session: SessionId, mode: Mode) -> Result<Option<Acquired>, Failure> {
         match desk::look(&self.bus()).await {
-            Presence::Absent => Ok(None),
+            Presence::Absent => self.await_return(session),
             Presence::Locked => {
                 self.darken().await;
                 Err(super::locked())
+            }
+            Presence::Usable(desk) if self.was_in_another(session, &desk) => {
+                self.release(session).await?;
+                self.make(session, mode, &desk).await.map(Some)
             }
             Presence::Usable(desk) => {
                 let lives = match self.outputs.get(&session).and_then(|placed| placed.cast.as_ref()) {
@@ -120,6 +134,22 @@ impl Mutter {
         }
     }
 
+    /// There is no GNOME: a failure that passes, until the wait for another one is over.
+    fn await_return(&mut self, session: SessionId) -> Result<Option<Acquired>, Failure> {
+        let Some(placed) = self.outputs.get_mut(&session) else { return Ok(None) };
+        placed.monitor = None;
+        match placed.gone.get_or_insert_with(Instant::now).elapsed() < RETURN_LIMIT {
+            true => Err(gone()),
+            false => Ok(None),
+        }
+    }
+
+    /// Whether the GNOME that the Output of `session` was made in has ended, and `desk` is another one.
+    fn was_in_another(&self, session: SessionId, desk: &Desk) -> bool {
+        let placed = self.outputs.get(&session);
+        placed.is_some_and(|placed| placed.gone.is_some() || placed.pid.is_some_and(|pid| pid != desk.pid))
+    }
+
     /// A new Output in `desk`.
     pub async fn make(&mut self, session: SessionId, mode: Mode, desk: &Desk) -> Result<Acquired, Failure> {
         keeper::start(&self.places, &self.manager, session, mode).await?;
@@ -132,7 +162,8 @@ impl Mutter {
             backend: "mutter",
             why: format!("the user's own GNOME is running (process {})", desk.pid),
         };
-        self.outputs.insert(session, Placed { made, cast: None, monitor: None });
+        self.outputs
+            .insert(session, Placed { made, cast: None, monitor: None, pid: Some(desk.pid), gone: None });
         let acquired = match self.record(session, mode, desk).await {
             Ok(()) => self.acquired(session, true),
             Err(failure) => Err(failure),
@@ -176,7 +207,8 @@ impl Mutter {
     }
 
     fn waiting(&self) -> impl Iterator<Item = SessionId> {
-        let waits = |placed: &Placed| placed.cast.is_some() && placed.monitor.is_none();
+        let waits =
+            |placed: &Placed| placed.cast.is_some() && placed.monitor.is_none() && placed.gone.is_none();
         self.outputs.iter().filter(move |(_, placed)| waits(placed)).map(|(session, _)| *session)
     }
 
@@ -313,6 +345,11 @@ impl Mutter {
 /// Name in the fd store.
 fn stored_name(session: SessionId) -> String {
     format!("mutter-{session}")
+}
+
+fn gone() -> Failure {
+    let advice = "the session goes on when it is back; after 10 s it gets a headless desktop";
+    Failure::new(FailureClass::Temporary, "the user's GNOME has ended", advice)
 }
 
 fn no_pipewire(socket: &std::path::Path, error: &io::Error) -> Failure {
