@@ -1,7 +1,8 @@
 //! A fake vdisplayd. Its only Output is a PipeWire node whose buffers are real dmabufs that show lumen-stamp's frames, as a
 //! compositor with a GPU would give them. The emulated machine of packaging/lab/vm runs it in vdisplayd's place.
 //!
-//! `vdisplayd.toml` names the device: `memory = "udmabuf"` or `memory = "vgem"`.
+//! `vdisplayd.toml` names the device: `memory = "udmabuf"` or `memory = "vgem"`; with `plain = true` each picture is of one
+//! colour, which may be of any size and takes no time to draw.
 
 #![allow(clippy::unwrap_used, reason = "it is part of a test")]
 
@@ -25,14 +26,17 @@ use std::{
 };
 use zbus::interface;
 
-/// Between two pictures: the emulated machine draws and encodes few a second.
+/// Between two pictures: the emulated machine draws and encodes few a second, but for plain ones.
 const PAUSE: Duration = Duration::from_millis(20);
+const PLAIN_PAUSE: Duration = Duration::from_millis(2);
 /// Bytes by which a row is longer than its pixels, so that a reader that ignores the stride shows a slanted picture.
 const PADDING: u32 = 256;
 
 #[derive(Clone, Copy, Deserialize)]
 struct Config {
     memory: Device,
+    #[serde(default)]
+    plain: bool,
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -50,6 +54,7 @@ fn main() -> ExitCode {
 #[derive(Clone)]
 struct Desk {
     memory: Memory,
+    plain: bool,
     producer: Arc<Mutex<Option<u32>>>,
 }
 
@@ -58,19 +63,23 @@ fn pipewire() -> PathBuf {
 }
 
 /// Draws rising numbers for ever; the answer is the node.
-fn draw(memory: Memory) -> u32 {
+fn draw(memory: Memory, plain: bool) -> u32 {
     let manner = Manner { memory, padding: PADDING, ..Manner::default() };
     let producer = Producer::start_at(pipewire(), manner);
     let node = producer.node();
+    let pause = if plain { PLAIN_PAUSE } else { PAUSE };
     thread::spawn(move || {
-        let mut number = 0;
+        let mut number = 0_u32;
         loop {
-            let picture = Picture { stamp: Some(number), ..Picture::default() };
+            // Neighbours differ by more than an encoder takes for the same.
+            let byte = (number.wrapping_mul(97) % 256) as u8;
+            let stamp = (!plain).then_some(number);
+            let picture = Picture { stamp, byte, ..Picture::default() };
             // Without a free buffer, or without a reader, the number stays for the next try.
             if producer.is_streaming() && producer.give(picture) {
                 number += 1;
             }
-            thread::sleep(PAUSE);
+            thread::sleep(pause);
         }
     });
     node
@@ -79,8 +88,8 @@ fn draw(memory: Memory) -> u32 {
 #[interface(name = "org.lumen.Display1")]
 impl Desk {
     async fn acquire(&self, _session: &str, spec: OutputSpec) -> Result<Source, CallError> {
-        let memory = self.memory;
-        let node = *self.producer.lock().unwrap().get_or_insert_with(|| draw(memory));
+        let (memory, plain) = (self.memory, self.plain);
+        let node = *self.producer.lock().unwrap().get_or_insert_with(|| draw(memory, plain));
         let fd = UnixStream::connect(pipewire()).map_err(|error| CallError::Temporary(error.to_string()))?;
         Ok(Source {
             kind: "pipewire".to_owned(),
@@ -102,7 +111,7 @@ async fn serve(boot: Boot<Config>) -> Result<(), Exit> {
         Device::Udmabuf => Memory::Udmabuf,
         Device::Vgem => Memory::Vgem,
     };
-    let desk = Desk { memory, producer: Arc::default() };
+    let desk = Desk { memory, plain: boot.config.plain, producer: Arc::default() };
     let path = boot.stage.object_path();
     let bus = boot.bus(move |builder| builder.serve_at(path, desk.clone())).await?;
     boot::serve(&bus, &boot.pulses, std::future::pending(), async {}).await

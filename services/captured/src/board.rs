@@ -1,7 +1,10 @@
 //! What the administrator is shown: each session's state of this moment.
 
 use crate::{backends::Counts, newest::Counters};
-use lumen_ipc::{Mode, pool::Layout};
+use lumen_ipc::{
+    Mode,
+    pool::{Layout, Memory},
+};
 use lumen_stage::board;
 use std::collections::HashMap;
 use zbus::Variant;
@@ -17,6 +20,8 @@ pub struct Line {
     pub mode: Option<Mode>,
     /// Layout and number of the pool.
     pub pool: Option<(Layout, u32)>,
+    /// What the pool's buffers are, and whether they are the compositor's own.
+    pub memory: Option<(Memory, bool)>,
     /// Whether a reader is attached.
     pub read: bool,
     /// Why there is no source, if there is none.
@@ -45,6 +50,9 @@ impl board::Line for Line {
             entries.insert("format", format!("{:?}, {} bytes a row", layout.format, layout.stride).into());
             entries.insert("pool", number.into());
         }
+        if let Some((memory, is_foreign)) = self.memory {
+            entries.insert("memory", described(memory, is_foreign).into());
+        }
         if let Some(failure) = &self.failure {
             entries.insert("failure", failure.clone().into());
         }
@@ -60,5 +68,28 @@ impl board::Line for Line {
         entries.insert("turned", self.turned.into());
         entries.extend(self.source.named().map(|(name, count)| (name, count.into())));
         entries
+    }
+}
+
+/// What the buffers are, in words.
+fn described(memory: Memory, is_foreign: bool) -> String {
+    let kind = match memory {
+        Memory::Memfd => "memfds".to_owned(),
+        Memory::Dmabuf { modifier } => format!("dmabufs of modifier {modifier:#x}"),
+    };
+    let whose = if is_foreign { "the compositor's own, handed on" } else { "captured's own, copied into" };
+    format!("{kind}, {whose}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Sabotage: call every pool captured's own.
+    #[test]
+    fn memory_is_told_with_its_modifier_and_its_owner() {
+        assert_eq!(described(Memory::Memfd, false), "memfds, captured's own, copied into");
+        let linear = described(Memory::Dmabuf { modifier: 0 }, true);
+        assert_eq!(linear, "dmabufs of modifier 0x0, the compositor's own, handed on");
     }
 }

@@ -74,6 +74,8 @@ struct Bench {
     link: Option<Link>,
     source: Option<Box<dyn Source>>,
     pool: Option<Pool>,
+    /// Its buffers are the compositor's own.
+    is_lent: bool,
     /// What the pointer looks like, and how many looks it had.
     bitmap: Option<(PointerBitmap, OwnedFd)>,
     bitmaps: u32,
@@ -94,6 +96,7 @@ pub fn run(seat: Seat<OutputSpec>, common: Common) {
         link: None,
         source: None,
         pool: None,
+        is_lent: false,
         bitmap: None,
         bitmaps: 0,
         scratch: Vec::new(),
@@ -300,7 +303,7 @@ impl Bench {
             Err(error) => return self.fail(no_pool(&error)),
         };
         let given = self.source.as_mut().map(|source| source.use_pool(layout, &pool.fds()));
-        self.pool = Some(pool);
+        (self.pool, self.is_lent) = (Some(pool), false);
         self.session.handle_pool(number, layout);
         if let Some(Err(error)) = given {
             self.fail(error.into());
@@ -313,7 +316,7 @@ impl Bench {
         let count = places.len();
         match Pool::foreign(PoolDescription { number, layout, memory, buffers: places }, fds) {
             Ok(pool) => {
-                self.pool = Some(pool);
+                (self.pool, self.is_lent) = (Some(pool), true);
                 self.session.handle_lent(number, layout, count);
             }
             Err(error) => self.fail(no_pool(&error)),
@@ -373,6 +376,7 @@ impl Bench {
             (line.backend, line.why) = source.map_or(("", ""), |source| (source.name(), source.why()));
             line.mode = self.session.mode();
             line.pool = self.pool.as_ref().map(|pool| (pool.description().layout, pool.description().number));
+            line.memory = self.pool.as_ref().map(|pool| (pool.description().memory, self.is_lent));
             line.read = self.link.is_some();
             line.counters = self.session.counters();
             line.source = source.map(|source| source.counts()).unwrap_or_default();

@@ -110,6 +110,26 @@ fn one_of_unknown_look_is_counted_and_not_drawn() {
     assert_eq!(street.board.read(SESSION).map(|line| line.bad_pointers), Some(1));
 }
 
+// Sabotage: end the link for a bitmap whose size cannot be, or do not count it.
+#[test]
+fn one_that_is_too_large_is_counted_and_the_link_goes_on() {
+    let street = street();
+    let mut viewer = Viewer::new(street.reader(spec(320, 240)));
+    let mut captured = street.captured(320, 240);
+    captured.oversized_bitmap(1);
+    captured.pointer = at(32, 160);
+    captured.frame();
+    viewer.look_for_news();
+    assert!(!viewer.sees_red());
+    // Once for the bitmap, once for the Frame that names it.
+    assert_eq!(street.board.read(SESSION).map(|line| line.bad_pointers), Some(2));
+    captured.bitmap(2, RED);
+    captured.moved(Some(Pointer { x: 64, y: 160, bitmap: 2 }));
+    captured.pointer_taken();
+    viewer.look_for_news();
+    assert!(viewer.sees_red_at(64, 160));
+}
+
 // Sabotage: draw it as well, or tell where it is before what it looks like.
 #[test]
 fn a_reader_who_wants_it_apart_is_told_and_sees_clean_pictures() {

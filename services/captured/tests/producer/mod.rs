@@ -52,8 +52,10 @@ pub struct Manner {
     pub padding: u32,
     /// Where its buffers come from.
     pub memory: Memory,
-    /// Offers dmabufs under these modifiers before shared memory, and then gives memfds that it calls dmabufs.
+    /// Offers dmabufs under these modifiers before shared memory.
     pub modifiers: Vec<u64>,
+    /// What it gives then: [`Memory::Memfd`] are memfds that it calls dmabufs.
+    pub under_modifiers: Memory,
 }
 
 impl Default for Manner {
@@ -68,6 +70,7 @@ impl Default for Manner {
             padding: 0,
             memory: Memory::Memfd,
             modifiers: Vec::new(),
+            under_modifiers: Memory::Memfd,
         }
     }
 }

@@ -299,6 +299,13 @@ impl Captured {
         self.link.send(&FromCapture::Bitmap(bitmap), &[memory.as_fd()]).unwrap();
     }
 
+    /// Says that the pointer of `id` has more pixels than one may have.
+    pub fn oversized_bitmap(&self, id: u32) {
+        let bitmap = PointerBitmap { id, width: 257, height: 16, hotspot_x: 0, hotspot_y: 0 };
+        let memory = memory::sealed("pointer", 257 * 16 * 4).unwrap();
+        self.link.send(&FromCapture::Bitmap(bitmap), &[memory.as_fd()]).unwrap();
+    }
+
     /// Says that only the pointer moved.
     pub fn moved(&self, pointer: Option<Pointer>) {
         let timeline = Timeline { dequeued_ns: lumen_stage::clock::now_ns(), ..Timeline::default() };

@@ -47,7 +47,9 @@ use std::{
     rc::Rc,
 };
 
-/// Modules without which there is no connection and no stream.
+/// Modules without which there is no connection and no stream: the first speaks with the daemon, the second shares buffers
+/// with it. The third because libpipewire makes a stream's node by the adapter's factory, and fails with "no adapter
+/// factory found" without it, although ours converts nothing.
 const MODULES: [&CStr; 3] =
     [c"libpipewire-module-protocol-native", c"libpipewire-module-client-node", c"libpipewire-module-adapter"];
 

@@ -35,11 +35,14 @@ pub(super) fn shown_ns(header: &[u8]) -> Option<u64> {
 ///
 /// Mutter 48 tells them in the coordinates of its whole desktop, Mutter 51 in the picture's. Whenever it lays out its
 /// monitors anew the whole picture has changed, so an area that is as large as the picture tells where the picture is.
-/// Only the first of a list does: Mutter 48 leaves older areas behind those it writes.
+/// Only the first of a list does: Mutter 48 leaves older areas behind those it writes. The buffer that says so may never
+/// have come, when Mutter had none free: then the next areas lie outside, among older ones that do not.
 #[derive(Debug, Default)]
 pub(super) struct Origin {
     x: i32,
     y: i32,
+    /// The picture was moved, nobody knows where to.
+    lost: bool,
 }
 
 /// The changed areas within a picture of this size; `None` where the producer names none, which means that it does
@@ -53,14 +56,15 @@ pub(super) fn damage(origin: &mut Origin, regions: &[u8], width: u32, height: u3
             break;
         }
         if index == 0 && (w, h) == (width, height) {
-            *origin = Origin { x, y };
+            *origin = Origin { x, y, lost: false };
         }
         let (x, y) = (x.saturating_sub(origin.x), y.saturating_sub(origin.y));
-        if let Some(rect) = clip((x, w), (y, h), width, height) {
-            damage.add(rect);
+        match clip((x, w), (y, h), width, height) {
+            Some(rect) => damage.add(rect),
+            None => origin.lost |= index == 0,
         }
     }
-    (!damage.is_empty()).then_some(damage)
+    (!damage.is_empty() && !origin.lost).then_some(damage)
 }
 
 fn clip((x, w): (i32, u32), (y, h): (i32, u32), width: u32, height: u32) -> Option<Rect> {
@@ -250,6 +254,21 @@ mod tests {
         assert_eq!(say(&[83, 4, 5, 6]), rect(3, 4, 5, 6));
         assert_eq!(say(&[83, 4, 5, 6, 0, 0, 64, 48]), rect(3, 4, 5, 6), "a leftover moves nothing");
         assert_eq!(say(&[84, 4, 5, 6]), rect(4, 4, 5, 6));
+    }
+
+    // Sabotage: believe the leftovers that lie inside. (Seen with Mutter 48: now and then the picture stood still after
+    // another monitor had come.)
+    #[test]
+    fn picture_that_was_moved_unseen_has_changed_all_over_until_its_place_is_told() {
+        let mut origin = Origin::default();
+        let mut say =
+            |regions: &[u32]| damage(&mut origin, &words(regions), 64, 48).map(|said| said.rects().to_vec());
+        assert!(say(&[3, 4, 5, 6]).is_some());
+        assert_eq!(say(&[83, 4, 5, 6, 3, 4, 5, 6]), None, "it lies elsewhere, and who knows where");
+        assert_eq!(say(&[3, 4, 5, 6]), None, "that may be anywhere now");
+        assert!(say(&[80, 0, 64, 48]).is_some());
+        let place = Rect { x: 3, y: 4, width: 5, height: 6 };
+        assert_eq!(say(&[83, 4, 5, 6, 3, 4, 5, 6]), Some(vec![place]), "a leftover outside loses nothing");
     }
 
     #[test]
