@@ -70,6 +70,33 @@ impl Lab {
         self.run(&[&["user"], words].concat())
     }
 
+    /// Runs a command as root, and fails if it does.
+    pub fn root(&self, words: &[&str]) -> Result<String> {
+        self.run(&[&["root"], words].concat())
+    }
+
+    /// Puts a fake in logind's place that says when the machine sleeps, since no container can; see
+    /// `packaging/lab/sleeping-logind.py`.
+    pub fn start_fake_logind(&self) -> Result<()> {
+        let program = checkout().join("packaging/lab/sleeping-logind.py");
+        self.push_program(&program)?;
+        self.root(&["systemctl", "stop", "systemd-logind.service"])?;
+        let start = ["systemd-run", "--quiet", "--collect", "python3"];
+        self.root(&[&start[..], &["/home/lumen/bin/sleeping-logind.py"]].concat())?;
+        self.wait("the fake logind", Duration::from_secs(10), || {
+            let ask = ["busctl", "--system", "introspect", "org.freedesktop.login1", "/org/lumen/Lab"];
+            Ok(self.root(&ask).is_ok_and(|said| said.contains("org.lumen.Lab")))
+        })
+    }
+
+    /// Has the fake logind say that the machine sleeps, or woke; whether all delay locks were let go before it did.
+    pub fn sleep(&self, sleeps: bool) -> Result<bool> {
+        let call =
+            ["busctl", "--system", "call", "org.freedesktop.login1", "/org/lumen/Lab", "org.lumen.Lab"];
+        let said = self.root(&[&call[..], &["Sleep", "b", &sleeps.to_string()]].concat())?;
+        Ok(said.trim() == "b true")
+    }
+
     /// Copies a file of this machine into the user's folder `bin`.
     pub fn push_program(&self, program: &Path) -> Result<()> {
         self.run(&["push", &program.to_string_lossy(), "/home/lumen/bin"]).map(drop)

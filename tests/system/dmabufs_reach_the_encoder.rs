@@ -1,8 +1,11 @@
 //! Real dmabufs, of udmabuf and of vgem, go from a PipeWire node through captured to encoded without a copy: the shipped
 //! units in an emulated machine, whose kernel has those devices, import, map and read them with the right stride.
-//! vdisplayd alone is a fake there (services/captured/examples/dmabuf_desk.rs): its node gives nothing but dmabufs.
+//! vdisplayd alone is a fake there (services/captured/examples/dmabuf_desk.rs): its node gives nothing but dmabufs. Ten
+//! thousand more, small and plain, go the same way for the descriptors' sake; and dmabufs that the reader cannot read are
+//! exchanged for memfds.
 //!
-//! Sabotage: ignore the stride of the buffer, copy in captured, or keep a descriptor of each pool.
+//! Sabotage: ignore the stride of the buffer, copy in captured, keep a descriptor of each pool or Frame, or leave
+//! `ToCapture::Unreadable` unheard.
 
 use std::fs;
 
@@ -24,55 +27,99 @@ as mkdir -p /home/lumen/.config/lumen
 as systemctl --user daemon-reload
 as systemctl --user start pipewire.service wireplumber.service
 echo 'memory = "dmabuf"' | as tee /home/lumen/.config/lumen/encoded.toml >/dev/null
-for memory in udmabuf vgem; do
-    echo "memory = \"$memory\"" | as tee /home/lumen/.config/lumen/vdisplayd.toml >/dev/null
+
+stream() { # NAME CONFIGURATION PROBE-OPTIONS: counts descriptors early and late, and keeps what all said
+    local name=$1 probe
+    echo "$2" | as tee /home/lumen/.config/lumen/vdisplayd.toml >/dev/null
     as systemctl --user start lumen.target
     as lumenctl allow "$(as lumen-probe fingerprint)" --name probe
-    as lumen-probe --mode 320x180@60 --stamp --patience 90 --seconds 60 --json /tmp/$memory.json &
+    as lumen-probe --patience 90 --json "/tmp/$name.json" "${@:3}" &
+    probe=$!
     sleep 12
-    open captured >/job/$memory.captured.early; open encoded >/job/$memory.encoded.early
-    # It says by its exit status that the fake has no status to give.
-    as lumenctl status --json >/job/$memory.status.json || true
-    sleep 20
-    open captured >/job/$memory.captured.late; open encoded >/job/$memory.encoded.late
-    wait $! || echo "the probe ended with $?"
+    open captured >"/job/$name.captured.early"; open encoded >"/job/$name.encoded.early"
+    while kill -0 "$probe" 2>/dev/null; do
+        open captured >/tmp/captured.late; open encoded >/tmp/encoded.late
+        # It says by its exit status that the fake has no status to give.
+        as lumenctl status --json >/tmp/status || true
+        # What was counted when the session was over already says nothing.
+        if grep -q '"taken"' /tmp/status; then
+            cp /tmp/status "/job/$name.status.json"
+            cp /tmp/captured.late "/job/$name.captured.late"; cp /tmp/encoded.late "/job/$name.encoded.late"
+        fi
+        sleep 3
+    done
+    wait "$probe" || echo "the probe ended with $?"
     as lumenctl logs -n 40 || as journalctl --user --no-pager -n 60 -u 'lumen-*'
-    cp /tmp/$memory.json /job/
+    cp "/tmp/$name.json" /job/
     as systemctl --user stop lumen.target
+}
+
+for memory in udmabuf vgem; do
+    stream $memory "memory = \"$memory\"" --mode 320x180@60 --stamp --seconds 30
 done
+stream many "$(printf 'memory = "udmabuf"\nplain = true')" --mode 160x96@240 --bitrate 1M --seconds 900 --frames PICTURES
+/job/pipewire_dmabufs_that_fail_are_given_up --ignored >/job/unreadable 2>&1 || echo "the ignored test failed"
 "#;
+
+/// Of the stream that shows that descriptors do not grow.
+const PICTURES: u64 = 10_000;
+
+/// The test of captured that needs this kernel.
+const UNREADABLE: &str = "pipewire_dmabufs_that_fail_are_given_up";
 
 #[test]
 fn dmabufs_of_udmabuf_and_vgem_reach_the_encoder() -> Result<()> {
     let job = Job::with_lumen()?;
     job.add(&binaries().join("examples/dmabuf_desk"))?;
-    let said = job.run(SCRIPT)?;
+    job.add_test(UNREADABLE)?;
+    let said = job.run(&SCRIPT.replace("PICTURES", &PICTURES.to_string()))?;
     for memory in ["udmabuf", "vgem"] {
-        judge(&job, memory).with_context(|| format!("{memory}:\n{said}"))?;
+        judge(&job, memory, 100).with_context(|| format!("{memory}:\n{said}"))?;
+        judge_stamps(&job, memory).with_context(|| format!("{memory}:\n{said}"))?;
     }
+    judge(&job, "many", PICTURES).with_context(|| format!("many:\n{said}"))?;
+    let unreadable = fs::read_to_string(job.file("unreadable")).with_context(|| said.clone())?;
+    ensure!(unreadable.contains("test result: ok. 1 passed"), "{unreadable}\n{said}");
     Ok(())
 }
 
-fn judge(job: &Job, memory: &str) -> Result<()> {
-    let read = |name: &str| {
-        let name = format!("{memory}.{name}");
-        fs::read_to_string(job.file(&name)).with_context(|| format!("no {name}"))
-    };
-    let summary: Value = serde_json::from_str(&read("json")?)?;
+fn read(job: &Job, name: &str) -> Result<String> {
+    fs::read_to_string(job.file(name)).with_context(|| format!("no {name}"))
+}
+
+/// Each picture was read as it was drawn.
+fn judge_stamps(job: &Job, name: &str) -> Result<()> {
+    let summary: Value = serde_json::from_str(&read(job, &format!("{name}.json"))?)?;
     let number = |pointer: &str| summary.pointer(pointer).and_then(Value::as_f64).unwrap_or(f64::NAN);
-    println!("{memory}: {} pictures, {:.1} a second", number("/stamp/read"), number("/fps"));
+    println!("{name}: {} pictures, {:.1} a second", number("/stamp/read"), number("/fps"));
     ensure!(number("/stamp/read") >= 100.0, "too few pictures: {summary:#}");
     ensure!(number("/stamp/unreadable") == 0.0, "pictures without a number: {summary:#}");
     ensure!(summary.pointer("/stamp/strictly_rising") == Some(&Value::Bool(true)), "not rising: {summary:#}");
     ensure!(number("/stamp/patch_error_max") <= 3.0, "colours are off: {summary:#}");
-    let status: Value = serde_json::from_str(&read("status.json")?)?;
-    // The node gives nothing but dmabufs, so what was taken and not copied is dmabufs.
+    Ok(())
+}
+
+/// At least `pictures` went through, none of them was copied, and no descriptor stayed behind.
+fn judge(job: &Job, name: &str, pictures: u64) -> Result<()> {
+    let summary: Value = serde_json::from_str(&read(job, &format!("{name}.json"))?)?;
+    let came = summary["frames"].as_u64().context("no pictures")?;
+    ensure!(came >= pictures, "{came} pictures came: {summary:#}");
+    let status: Value = serde_json::from_str(&read(job, &format!("{name}.status.json"))?)?;
     let session = status.pointer("/stages/1/status/sessions/0").context("captured shows no session")?;
     let count = |name: &str| session.get(name).and_then(Value::as_u64);
-    ensure!(count("taken") > Some(100) && count("copied") == Some(0), "captured copied: {session:#}");
+    // The last look is some seconds before the end.
+    ensure!(
+        count("taken") > Some(pictures / 2) && count("copied") == Some(0),
+        "captured copied: {session:#}"
+    );
+    let memory = session["memory"].as_str().unwrap_or_default();
+    ensure!(memory == "dmabufs of modifier 0x0, the compositor's own, handed on", "{session:#}");
     for stage in ["captured", "encoded"] {
-        let count = |when: &str| -> Result<usize> { Ok(read(&format!("{stage}.{when}"))?.trim().parse()?) };
+        let count = |when: &str| -> Result<usize> {
+            Ok(read(job, &format!("{name}.{stage}.{when}"))?.trim().parse()?)
+        };
         let (early, late) = (count("early")?, count("late")?);
+        println!("{name}: {came} pictures, {stage} has {early} and then {late} descriptors");
         ensure!(late <= early, "{stage} had {early} descriptors and then {late}");
     }
     Ok(())
