@@ -80,7 +80,8 @@ impl Lab {
     pub fn start_fake_logind(&self) -> Result<()> {
         let program = checkout().join("packaging/lab/sleeping-logind.py");
         self.push_program(&program)?;
-        self.root(&["systemctl", "stop", "systemd-logind.service"])?;
+        // Masked, because the bus would start it again for the first who asks.
+        self.root(&["systemctl", "mask", "--quiet", "--runtime", "--now", "systemd-logind.service"])?;
         let start = ["systemd-run", "--quiet", "--collect", "python3"];
         self.root(&[&start[..], &["/home/lumen/bin/sleeping-logind.py"]].concat())?;
         self.wait("the fake logind", Duration::from_secs(10), || {

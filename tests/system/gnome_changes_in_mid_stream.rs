@@ -43,9 +43,10 @@ impl Desk {
         let client = self.lab.start_client("probe", &arguments)?;
         let mut serial = None;
         for mode in shown {
-            self.lab.wait(&format!("the monitor to have {mode}"), Duration::from_secs(25), || {
-                Ok(current(&self.lab.monitors()?).is_some_and(|now| now == *mode))
-            })?;
+            let is_shown = || Ok(current(&self.lab.monitors()?).is_some_and(|now| now == *mode));
+            let waited =
+                self.lab.wait(&format!("the monitor to have {mode}"), Duration::from_secs(25), is_shown);
+            waited.with_context(|| self.lab.monitors().unwrap_or_default())?;
             let monitors = self.lab.monitors()?;
             let serials = recorded(&monitors);
             ensure!(serials.len() == 1, "not one monitor: {monitors}");

@@ -121,13 +121,13 @@ fn one_that_is_too_large_is_counted_and_the_link_goes_on() {
     captured.frame();
     viewer.look_for_news();
     assert!(!viewer.sees_red());
-    // Once for the bitmap, once for the Frame that names it.
-    assert_eq!(street.board.read(SESSION).map(|line| line.bad_pointers), Some(2));
     captured.bitmap(2, RED);
     captured.moved(Some(Pointer { x: 64, y: 160, bitmap: 2 }));
     captured.pointer_taken();
     viewer.look_for_news();
     assert!(viewer.sees_red_at(64, 160));
+    // Once for the bitmap, once for the Frame that names it.
+    assert_eq!(street.board.read(SESSION).map(|line| line.bad_pointers), Some(2));
 }
 
 // Sabotage: draw it as well, or tell where it is before what it looks like.

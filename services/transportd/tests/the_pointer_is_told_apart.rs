@@ -11,18 +11,19 @@ use lumen_core::{
 use lumen_transportd::identity::Identity;
 use scene::{
     Host,
-    client::{Client, dial, launch},
+    client::{Client, Video, dial, launch},
     fakes::SHAPE,
     identity, until,
 };
 
-async fn drawing(host: &Host) -> (Identity, Client) {
+async fn drawing(host: &Host) -> (Identity, Client, Video) {
     let me = identity();
     host.clients.allow(me.fingerprint, "me").unwrap();
     let connection = dial(host.address, &me, host.fingerprint).await.unwrap();
     let mut client = Client::start(connection, Launch { is_pointer_separate: true, ..launch() }).await;
-    client.launched().await.unwrap();
-    (me, client)
+    let launched = client.launched().await.unwrap();
+    let video = client.video(&launched, host).await;
+    (me, client, video)
 }
 
 /// The shape that was told before the first place, if any, and where the pointer was until it came to `last`.
@@ -48,7 +49,7 @@ async fn told(client: &mut Client, last: i32) -> (Vec<PointerShape>, Vec<i32>) {
 #[tokio::test]
 async fn each_place_comes_in_order_and_is_answered_when_it_is_written() {
     let host = Host::start();
-    let (_me, mut client) = drawing(&host).await;
+    let (_me, mut client, _video) = drawing(&host).await;
     assert_eq!(host.fakes.cursors(), [Some("separate".to_owned())]);
     host.fakes.point(0..50);
     let (shapes, places) = told(&mut client, 49).await;
@@ -66,7 +67,7 @@ async fn each_place_comes_in_order_and_is_answered_when_it_is_written() {
 #[tokio::test]
 async fn a_client_that_comes_back_hears_the_shape_and_the_newest_place() {
     let host = Host::start();
-    let (me, mut client) = drawing(&host).await;
+    let (me, mut client, _video) = drawing(&host).await;
     host.fakes.point([1]);
     told(&mut client, 1).await;
     let live = host.peers.sessions().remove(0);

@@ -253,7 +253,8 @@ pub fn kind(inner: &Inner) -> u32 {
 
 unsafe fn make(inner: &mut Inner, buffer: *mut pw::pw_buffer) {
     let bytes = stride(inner) * inner.size.1 - inner.manner.lacking;
-    let memory = if inner.dmabuf { inner.manner.under_modifiers } else { inner.manner.memory };
+    let chosen = inner.dmabuf && !inner.manner.modifiers.is_empty();
+    let memory = if chosen { inner.manner.under_modifiers } else { inner.manner.memory };
     let fd = match memory {
         Memory::Memfd => memory::memfd(bytes, inner.manner.sealed),
         memory => memory.dmabuf(stride(inner), inner.size.1).unwrap(),
