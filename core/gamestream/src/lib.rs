@@ -12,9 +12,13 @@
 
 #![forbid(unsafe_code)]
 
+pub mod control;
 pub mod hex;
 pub mod http;
 pub mod identity;
+pub mod input;
 pub mod keys;
 pub mod pairing;
 pub mod rtsp;
+
+mod fields;

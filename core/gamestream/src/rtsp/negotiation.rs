@@ -106,7 +106,6 @@ pub struct Negotiation {
     tokens: Tokens,
     /// With which messages are sealed.
     key: Option<SessionKey>,
-    legacy_control: bool,
     /// The highest number of a client's message.
     received: u32,
     /// The number of the last answer.
@@ -124,16 +123,10 @@ impl Negotiation {
             ports,
             tokens,
             key,
-            legacy_control: false,
             received: 0,
             sent: 0,
             outputs: VecDeque::new(),
         }
-    }
-
-    /// Takes clients whose control messages repeat their nonces, because the administrator said so.
-    pub fn allow_legacy_control(&mut self) {
-        self.legacy_control = true;
     }
 
     /// A whole message of a connection ([`seal::Framing`], [`Request::parse`]).
@@ -248,6 +241,6 @@ impl Negotiation {
         let sdp = Sdp::parse(&request.body)?;
         // Clients ask for less audio by pretending to speak to this host.
         let low_audio = request.host.contains("0.0.0.0");
-        StreamConfig::choose(&sdp, &self.offer, low_audio, self.legacy_control)
+        StreamConfig::choose(&sdp, &self.offer, low_audio)
     }
 }

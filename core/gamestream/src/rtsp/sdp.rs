@@ -52,7 +52,7 @@ pub enum SdpError {
     },
     /// The client would seal control messages with nonces that repeat.
     #[error(
-        "this client can seal its control messages only in the old way, whose nonces repeat. Update the client, or allow it in the host's settings"
+        "this client can seal its control messages only in the old way, whose nonces repeat. Update the client"
     )]
     LegacyControl,
 }
@@ -127,11 +127,9 @@ pub enum ColorSpace {
     Rec2020,
 }
 
-/// What is sealed.
+/// What is sealed beside control, which always is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Encryption {
-    /// Control messages with nonces that do not repeat.
-    pub control_v2: bool,
     /// Each video datagram.
     pub video: bool,
     /// Each audio datagram.
@@ -193,17 +191,11 @@ pub struct StreamConfig {
 }
 
 impl StreamConfig {
-    /// What `sdp` chooses of `offer`. `low_audio` is the client's wish for stereo of less bandwidth; `legacy_control` says
-    /// that the administrator allows clients whose control messages repeat their nonces.
+    /// What `sdp` chooses of `offer`. `low_audio` is the client's wish for stereo of less bandwidth.
     ///
     /// # Errors
     /// [`SdpError`].
-    pub fn choose(
-        sdp: &Sdp<'_>,
-        offer: &Offer,
-        low_audio: bool,
-        legacy_control: bool,
-    ) -> Result<Self, SdpError> {
+    pub fn choose(sdp: &Sdp<'_>, offer: &Offer, low_audio: bool) -> Result<Self, SdpError> {
         let (width, height) = (
             sdp.within("x-nv-video[0].clientViewportWd", 128, 8192)?,
             sdp.within("x-nv-video[0].clientViewportHt", 128, 8192)?,
@@ -233,7 +225,7 @@ impl StreamConfig {
             .max(1) as u8,
             single_reference: references == 1,
             min_parity,
-            encryption: encryption(sdp, legacy_control)?,
+            encryption: encryption(sdp)?,
             session_ids: features & 2 != 0,
             reports_fec: features & 1 != 0,
             dscp: sdp.or("x-nv-vqos[0].qosTrafficType", 0u32)? != 0,
@@ -305,16 +297,14 @@ fn color_space(csc: u32) -> Result<ColorSpace, SdpError> {
     }
 }
 
-fn encryption(sdp: &Sdp<'_>, legacy_control: bool) -> Result<Encryption, SdpError> {
+fn encryption(sdp: &Sdp<'_>) -> Result<Encryption, SdpError> {
     let bits: u32 = sdp.or("x-ss-general.encryptionEnabled", 0)?;
     let features: u32 = sdp.or("x-nv-general.featureFlags", 0)?;
-    let seals_control = sdp.or("x-nv-general.useReliableUdp", 0u32)? == 13;
-    let control_v2 = seals_control && bits & 1 != 0;
-    let is_taken = control_v2 || (seals_control && legacy_control);
-    if !is_taken {
+    // Without both, the client seals with nonces of one byte, which come again after 256 messages.
+    if sdp.or("x-nv-general.useReliableUdp", 0u32)? != 13 || bits & 1 == 0 {
         return Err(SdpError::LegacyControl);
     }
-    Ok(Encryption { control_v2, video: bits & 2 != 0, audio: bits & 4 != 0 || features & 0x20 != 0 })
+    Ok(Encryption { video: bits & 2 != 0, audio: bits & 4 != 0 || features & 0x20 != 0 })
 }
 
 fn audio(sdp: &Sdp<'_>, low_audio: bool) -> Result<AudioConfig, SdpError> {

@@ -64,7 +64,7 @@ fn announcement(changes: &[(&str, &str)]) -> String {
 
 fn choose(changes: &[(&str, &str)]) -> Result<StreamConfig, SdpError> {
     let text = announcement(changes);
-    StreamConfig::choose(&Sdp::parse(&text).unwrap(), &offer(), false, false)
+    StreamConfig::choose(&Sdp::parse(&text).unwrap(), &offer(), false)
 }
 
 fn request(method: &str, target: &str, cseq: u32, body: &str) -> Vec<u8> {
@@ -197,7 +197,7 @@ fn a_choice_is_read() {
     assert_eq!((config.packet_size, config.bitrate_kbps, config.codec), (1392, 10_000, Codec::H264));
     assert_eq!((config.color_space, config.full_range), (ColorSpace::Rec709, true));
     assert_eq!((config.slices, config.single_reference, config.min_parity), (4, false, 2));
-    assert_eq!(config.encryption, Encryption { control_v2: true, video: false, audio: false });
+    assert_eq!(config.encryption, Encryption { video: false, audio: false });
     assert_eq!((config.session_ids, config.reports_fec), (true, true));
     assert_eq!((config.dscp, config.audio.dscp), (true, false));
     assert_eq!((config.audio.surround, config.audio.quality), (Surround::Stereo, AudioQuality::High));
@@ -207,7 +207,7 @@ fn a_choice_is_read() {
     assert_eq!(old.bitrate_kbps, 8000);
     let sealed =
         choose(&[("x-ss-general.encryptionEnabled", "3"), ("x-nv-general.featureFlags", "167")]).unwrap();
-    assert_eq!(sealed.encryption, Encryption { control_v2: true, video: true, audio: true });
+    assert_eq!(sealed.encryption, Encryption { video: true, audio: true });
 }
 
 // Sabotage: drop any of the bounds.
@@ -241,14 +241,17 @@ fn choices_out_of_bounds_are_refused() {
 
 // Sabotage: take what the client says without looking at bit 0.
 #[test]
-fn control_messages_that_repeat_nonces_are_refused_unless_configured() {
-    for old in [("x-ss-general.encryptionEnabled", "0"), ("x-nv-general.useReliableUdp", "1")] {
+fn control_messages_that_would_repeat_nonces_are_refused() {
+    for old in [("x-ss-general.encryptionEnabled", "6"), ("x-nv-general.useReliableUdp", "1")] {
         assert_eq!(choose(&[old]), Err(SdpError::LegacyControl));
     }
-    let text = announcement(&[("x-ss-general.encryptionEnabled", "0")]);
-    let allowed = StreamConfig::choose(&Sdp::parse(&text).unwrap(), &offer(), true, true).unwrap();
-    assert!(!allowed.encryption.control_v2);
-    assert_eq!(allowed.audio.quality, AudioQuality::Normal, "a slow client");
+}
+
+#[test]
+fn a_slow_client_gets_less_stereo() {
+    let text = announcement(&[]);
+    let slow = StreamConfig::choose(&Sdp::parse(&text).unwrap(), &offer(), true).unwrap();
+    assert_eq!(slow.audio.quality, AudioQuality::Normal);
 }
 
 #[test]
