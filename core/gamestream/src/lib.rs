@@ -19,6 +19,8 @@ pub mod identity;
 pub mod input;
 pub mod keys;
 pub mod pairing;
+pub mod ping;
 pub mod rtsp;
+pub mod video;
 
 mod fields;
