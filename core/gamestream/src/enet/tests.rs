@@ -1,0 +1,2 @@
+mod against_enet;
+mod by_bytes;
