@@ -11,6 +11,7 @@ pub mod display;
 pub mod looks;
 pub mod newest;
 pub mod pointer;
+pub mod recover;
 pub mod run;
 pub mod service;
 pub mod stage;

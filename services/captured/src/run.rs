@@ -7,6 +7,7 @@ use crate::{
     board::Board,
     display::Display,
     looks::Looks,
+    recover,
     stage::{Output, Session},
     turn::turn,
 };
@@ -20,6 +21,7 @@ use lumen_ipc::{
 use lumen_stage::{
     Link, LinkError, Mail, Seat,
     clock::now_ns,
+    failpoint,
     pool::{Pool, PoolError},
 };
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -167,6 +169,7 @@ impl Bench {
         match Link::start(fd, Stage::Captured, self.common.generation, Stage::Encoded) {
             Ok(link) => {
                 self.link = Some(link);
+                failpoint::at(recover::OPENED);
                 self.session.handle_attach(spec, now_ns());
             }
             Err(error) => self.hang_up(&error),
@@ -268,7 +271,10 @@ impl Bench {
                 Output::MakePool { layout, buffers } => self.make_pool(layout, buffers),
                 Output::Tell(message) => self.send(&message),
                 Output::Announce => self.announce(),
-                Output::Send(frame) => self.send(&FromCapture::Frame(frame)),
+                Output::Send(frame) => {
+                    self.send(&FromCapture::Frame(frame));
+                    failpoint::at(recover::SENT);
+                }
                 Output::Show(bitmap) => self.show(bitmap),
                 Output::Fill(buffer) => self.tell(|source| source.fill(buffer)),
                 Output::Watch(watched) => self.tell(|source| source.watch(watched)),
@@ -287,6 +293,7 @@ impl Bench {
             Ok(source) => {
                 tracing::info!(SESSION = %self.seat.session, "pictures come by {}", source.name());
                 self.source = Some(source);
+                failpoint::at(recover::ACQUIRED);
                 self.session.handle_acquired();
                 self.common.board.write(self.seat.session, |line| line.failure = None);
                 // What it has to say already came with its greeting, so its descriptor may stay silent.
@@ -304,6 +311,7 @@ impl Bench {
         };
         let given = self.source.as_mut().map(|source| source.use_pool(layout, &pool.fds()));
         (self.pool, self.is_lent) = (Some(pool), false);
+        failpoint::at(recover::POOLED);
         self.session.handle_pool(number, layout);
         if let Some(Err(error)) = given {
             self.fail(error.into());
@@ -344,6 +352,7 @@ impl Bench {
             return;
         };
         let sent = link.send(&FromCapture::Pool(pool.description().clone()), &pool.fds());
+        failpoint::at(recover::ANNOUNCED);
         self.heed(sent);
     }
 

@@ -20,6 +20,7 @@ pub mod motion;
 pub mod picture;
 pub mod pointer;
 pub mod ratecontrol;
+pub mod recover;
 pub mod run;
 pub mod service;
 pub mod soften;

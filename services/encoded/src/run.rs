@@ -14,7 +14,7 @@ use lumen_ipc::{
     encode::{Codec, FromEncode, ToEncode, UnitKind},
     pointer::Pointer,
 };
-use lumen_stage::{Link, LinkError, Mail, Seat, clock::now_ns, pool::ImportedPool};
+use lumen_stage::{Link, LinkError, Mail, Seat, clock::now_ns, failpoint, pool::ImportedPool};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::{
@@ -23,6 +23,7 @@ use crate::{
     capture::Capture,
     coder::{CodeError, Coder},
     pointer::Sprites,
+    recover,
     stage::{Output, Session},
 };
 
@@ -165,6 +166,7 @@ impl Bench {
         match Link::start(fd, Stage::Encoded, self.common.generation, Stage::Transportd) {
             Ok(link) => {
                 self.reader = Some(link);
+                failpoint::at(recover::OPENED);
                 if let Some(coder) = &mut self.coder {
                     coder.ring().clear();
                 }
@@ -240,7 +242,9 @@ impl Bench {
         };
         let ring = coder.ring();
         let ready = FromEncode::Ready { mode, codec: Codec::H264, ring_bytes: ring.size() };
-        match link.send(&ready, &[ring.as_fd()]) {
+        let sent = link.send(&ready, &[ring.as_fd()]);
+        failpoint::at(recover::ANNOUNCED);
+        match sent {
             Ok(()) | Err(LinkError::Closed) => {}
             Err(error) => self.drop_reader(&error),
         }
@@ -257,6 +261,7 @@ impl Bench {
         }
         tracing::info!(SESSION = %self.seat.session, "{} encodes {mode}", self.common.factory.describe().0);
         self.coder = Some(coder);
+        failpoint::at(recover::MADE);
         Ok(())
     }
 
@@ -292,6 +297,7 @@ impl Bench {
 
     fn encode(&mut self, kind: UnitKind, frame: u64, timeline: Timeline) {
         let Some(coder) = &mut self.coder else { return };
+        failpoint::at(recover::ENCODING);
         match coder.encode(kind, now_ns()) {
             Ok(Some(mut unit)) => {
                 (self.failures, self.units) = (0, unit.number);
@@ -304,6 +310,7 @@ impl Bench {
                 let refine = coder.wants_refinement();
                 self.session.handle_encoded(unit.number, unit.kind, refine, now_ns());
                 self.tell(&FromEncode::AccessUnit(unit));
+                failpoint::at(recover::TOLD);
             }
             Ok(None) => self.session.handle_unchanged(),
             Err(error) => self.fail(&error),

@@ -6,6 +6,7 @@
 
 pub mod backends;
 pub mod config;
+pub mod recover;
 pub mod run;
 pub mod seat;
 pub mod stage;

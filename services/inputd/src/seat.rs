@@ -13,10 +13,10 @@ use lumen_ipc::{
     bus::SeatSpec,
     input::{FromInput, ToInput},
 };
-use lumen_stage::{Link, LinkError, Mail, Seat, clock::now_ns, lease::Lease, pulse::SILENCE};
+use lumen_stage::{Link, LinkError, Mail, Seat, clock::now_ns, failpoint, lease::Lease, pulse::SILENCE};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::{backends::Backend, stage::Hands};
+use crate::{backends::Backend, recover, stage::Hands};
 
 /// Messages read before mail and lease are looked at again, because a mouse sends up to 8,000 a second.
 const MESSAGES_PER_TURN: usize = 64;
@@ -57,6 +57,7 @@ impl<B: Backend> Sitting<B> {
         }
         self.read();
         self.play();
+        failpoint::at(recover::PLAYED);
         !self.lease.is_over(now_ns())
     }
 
@@ -77,9 +78,11 @@ impl<B: Backend> Sitting<B> {
         match Link::start(fd, Stage::Inputd, self.generation, Stage::Transportd) {
             Ok(link) => {
                 self.link = Some(link);
+                failpoint::at(recover::OPENED);
                 self.lease.stop();
                 let first = self.backend.failure().map_or(FromInput::Ready, FromInput::Failed);
                 self.tell(&first);
+                failpoint::at(recover::ANSWERED);
             }
             Err(error) => self.hang_up(&error),
         }

@@ -20,6 +20,7 @@ use crate::{
     clock::now_ns,
     config::{self, ConfigError},
     door,
+    failpoint::{self, Step},
     inherited::{self, Stored},
     log, pacing,
     pulse::Pulses,
@@ -27,6 +28,19 @@ use crate::{
 
 /// How long session threads may take to release what they hold when the stage is stopped.
 const STOP_LIMIT: Duration = Duration::from_millis(1500);
+
+crate::steps! {
+    /// The configuration is read.
+    CONFIGURED = "configured";
+    /// What systemd kept is taken out of the fd store.
+    INHERITED = "inherited";
+    /// This start is counted.
+    PACED = "paced";
+    /// The stage has its name on the bus.
+    NAMED = "named";
+    /// systemd has been told READY.
+    READY = "ready";
+}
 
 #[derive(Debug, Parser)]
 #[command(version, about = "One stage of lumen; started by systemd as part of lumen.target")]
@@ -40,6 +54,9 @@ struct Arguments {
     /// Read the configuration, say whether it is right, and end.
     #[arg(long)]
     check: bool,
+    /// Print the steps at which `cargo xtask kill` lets it die, and end.
+    #[arg(long, hide = true)]
+    steps: bool,
 }
 
 /// Why a stage ends before it was asked to.
@@ -95,14 +112,18 @@ pub struct Boot<C> {
     pub pulses: Pulses,
 }
 
-/// Runs a stage from its first to its last line; the whole of its `main`.
-pub fn run<C, F, W>(stage: Stage, work: F) -> ExitCode
+/// Runs a stage from its first to its last line; the whole of its `main`. `steps` are those of its own recovery.
+pub fn run<C, F, W>(stage: Stage, steps: &[Step], work: F) -> ExitCode
 where
     C: DeserializeOwned,
     F: FnOnce(Boot<C>) -> W,
     W: Future<Output = Result<(), Exit>>,
 {
     let arguments = arguments(stage);
+    if arguments.steps {
+        STEPS.iter().chain(steps).for_each(|step| println!("{}", step.name()));
+        return ExitCode::SUCCESS;
+    }
     log::start();
     match prepare(stage, &arguments) {
         Ok(_) if arguments.check => ExitCode::SUCCESS,
@@ -123,7 +144,9 @@ fn arguments(stage: Stage) -> Arguments {
 fn prepare<C: DeserializeOwned>(stage: Stage, arguments: &Arguments) -> Result<Boot<C>, Exit> {
     let files = arguments.config.clone().map_or_else(|| config::files(stage), |file| vec![file]);
     let config = config::load(&files, &arguments.settings)?;
+    failpoint::at(CONFIGURED);
     let stored = inherited::take();
+    failpoint::at(INHERITED);
     // The times of restarts are stored at a stage's first start, and kept until the constellation stops.
     let is_heir = !stored.is_empty();
     Ok(Boot { stage, generation: Generation(now_ns()), config, stored, is_heir, pulses: Pulses::default() })
@@ -143,6 +166,7 @@ fn paced<C, W: Future<Output = Result<(), Exit>>>(
 ) -> Result<(), Exit> {
     let memory = |error| Exit::Restart(format!("no memory for the times of restarts: {error}"));
     let pause = pacing::count(&mut boot.stored).map_err(memory)?;
+    failpoint::at(PACED);
     if !pause.is_zero() {
         let millis = pause.as_millis();
         tracing::warn!(STAGE = boot.stage.name(), "it died again and again: waiting {millis} ms");
@@ -182,7 +206,9 @@ impl<C> Boot<C> {
         &self,
         dress: impl Fn(Builder<'static>) -> Builder<'static> + Send + Sync + 'static,
     ) -> Result<Bus, Exit> {
-        Ok(Bus::start(self.stage, dress).await?)
+        let bus = Bus::start(self.stage, dress).await?;
+        failpoint::at(NAMED);
+        Ok(bus)
     }
 }
 
@@ -198,6 +224,7 @@ pub async fn serve(
     let mut stop = signal(SignalKind::terminate()).map_err(|error| Exit::Restart(error.to_string()))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| Exit::Restart(error.to_string()))?;
     notify(&[NotifyState::Ready]);
+    failpoint::at(READY);
     pacing::ready();
     let result = tokio::select! {
         _ = stop.recv() => Ok(()),

@@ -15,6 +15,7 @@ pub mod clock;
 pub mod config;
 pub mod dmabuf;
 pub mod door;
+pub mod failpoint;
 pub mod inherited;
 pub mod lease;
 pub mod link;

@@ -28,12 +28,13 @@ use lumen_ipc::{
     codec::{self, CodecError, MAX_MESSAGE},
 };
 use lumen_stage::{
+    failpoint,
     inherited::{self, Stored},
     memory::{MemoryError, SharedMemory},
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::video::outlet::Destination;
+use crate::{recover, video::outlet::Destination};
 
 const BYTES: u64 = 4096;
 const MAGIC: [u8; 8] = *b"lumenses";
@@ -188,6 +189,7 @@ impl Record {
     /// Its client is back: what happened before is forgiven.
     pub fn forgive(&self) {
         self.set_number(ADOPTIONS, 0);
+        failpoint::at(recover::FORGIVEN);
     }
 
     /// Number of the next frame.
@@ -198,6 +200,7 @@ impl Record {
     /// To be called before a frame is cut.
     pub fn set_next_frame(&self, next_frame: u64) {
         self.set_number(NEXT_FRAME, next_frame);
+        failpoint::at(recover::FRAME_STORED);
     }
 
     /// Bits a second that the client asked for last.
@@ -208,6 +211,7 @@ impl Record {
     /// The client asks for another.
     pub fn set_bitrate(&self, bps: u32) {
         self.set_number(BITRATE, bps.into());
+        failpoint::at(recover::BITRATE_STORED);
     }
 
     /// The mode that was asked for last, and that the pictures have or will have.
@@ -290,6 +294,7 @@ impl SequenceCounter for &Record {
         let mut memory = self.lock();
         let first = read(&memory, SEQUENCE).map(u64::from_le_bytes)?;
         write(&mut memory, SEQUENCE, &first.checked_add(count)?.to_le_bytes());
+        failpoint::at(recover::SEQUENCE_STORED);
         Some(first)
     }
 }
@@ -325,8 +330,11 @@ fn write_slot<T: Serialize>(memory: &mut SharedMemory, at: usize, value: &T) -> 
     let len = codec::encode(value, &mut bytes)?;
     let bytes = bytes.get(..len).unwrap_or_default();
     write(memory, at, &checksum(bytes));
+    failpoint::at(recover::SUM_STORED);
     write(memory, at + CHECKSUM, &(len as u32).to_le_bytes());
+    failpoint::at(recover::LENGTH_STORED);
     write(memory, at + SLOT_HEAD, bytes);
+    failpoint::at(recover::SLOT_STORED);
     Ok(())
 }
 

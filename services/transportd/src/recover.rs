@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use lumen_stage::{Exit, inherited::Stored};
+use lumen_stage::{Exit, failpoint, inherited::Stored};
 
 use crate::{
     clients::Clients,
@@ -12,6 +12,41 @@ use crate::{
     sockets::{SocketError, Sockets},
     vault::{Vault, VaultError},
 };
+
+lumen_stage::steps! {
+    /// It is known who we are.
+    IDENTIFIED = "identified";
+    /// It is known who may stream.
+    ALLOWED = "allowed";
+    /// The sockets are there.
+    BOUND = "bound";
+    /// Hellos are heard.
+    LISTENING = "listening";
+    /// The record of a session says that this incarnation adopts it.
+    ADOPTED = "adopted";
+    /// Its threads run.
+    RAISED = "raised";
+    /// All sessions go on.
+    GOING_ON = "going-on";
+    /// There is a link to encoded.
+    ENCODER_LINKED = "encoder-linked";
+    /// There is a link to inputd, which knows what is held.
+    SEAT_LINKED = "seat-linked";
+    /// The record has the next datagram's number.
+    SEQUENCE_STORED = "sequence-stored";
+    /// The record has the next frame's number.
+    FRAME_STORED = "frame-stored";
+    /// The record's checksum of where video goes is the new one, and the rest the old.
+    SUM_STORED = "sum-stored";
+    /// Its length is the new one as well.
+    LENGTH_STORED = "length-stored";
+    /// All of it is stored.
+    SLOT_STORED = "slot-stored";
+    /// The record says that the client is back.
+    FORGIVEN = "forgiven";
+    /// The record has the bitrate that the client asks for.
+    BITRATE_STORED = "bitrate-stored";
+}
 
 /// All that an incarnation starts with.
 #[derive(Debug)]
@@ -47,9 +82,11 @@ impl From<SocketError> for Exit {
 /// # Errors
 /// [`Exit::Environment`]: nothing of this gets better by a restart.
 pub fn recover(vault: &Vault, config: &Config, stored: Vec<Stored>) -> Result<Recovered, Exit> {
-    Ok(Recovered {
-        identity: Identity::load(vault)?,
-        clients: Arc::new(Clients::load(vault)?),
-        sockets: Sockets::open(config, stored)?,
-    })
+    let identity = Identity::load(vault)?;
+    failpoint::at(IDENTIFIED);
+    let clients = Arc::new(Clients::load(vault)?);
+    failpoint::at(ALLOWED);
+    let sockets = Sockets::open(config, stored)?;
+    failpoint::at(BOUND);
+    Ok(Recovered { identity, clients, sockets })
 }

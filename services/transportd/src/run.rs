@@ -5,6 +5,7 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use lumen_stage::{
     Boot, Bus, Exit,
     boot::serve,
+    failpoint,
     inherited::{self, Stored},
     status::{Report, Stage1},
 };
@@ -14,7 +15,7 @@ use crate::{
     config::Config,
     control,
     peers::{Peers, birth::adopt, connection::House, lobby::Lobby, pipeline::Grounds},
-    recover::{Recovered, recover},
+    recover::{self, Recovered, recover},
     transport1::Transport1,
     vault::Vault,
     video::{Outlet, Paths},
@@ -36,6 +37,7 @@ pub async fn run(mut boot: Boot<Config>) -> Result<(), Exit> {
     let facts = Facts::of(&recovered).map_err(socket)?;
     let bus = dress(&boot, facts.clone()).await?;
     facts.paths.listen(facts.outlet.clone()).map_err(socket)?;
+    failpoint::at(recover::LISTENING);
     let (peers, lobby) = (facts.peers.clone(), facts.lobby.clone());
     tracing::info!(STAGE = "transportd", "listens on {}, video from {}", facts.listen, facts.video);
     let house = Arc::new(House {
@@ -57,6 +59,7 @@ pub async fn run(mut boot: Boot<Config>) -> Result<(), Exit> {
     for stored in recovered.sockets.records {
         go_on(&house, stored);
     }
+    failpoint::at(recover::GOING_ON);
     let clients = house.clients.clone();
     let endpoint = control::endpoint(&recovered.identity, clients, &boot.config, recovered.sockets.control)
         .map_err(|error| Exit::Environment(error.to_string()))?;

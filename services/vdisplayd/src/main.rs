@@ -8,5 +8,5 @@ use lumen_vdisplayd::{recover, run};
 
 fn main() -> ExitCode {
     recover::sweep(std::env::args().skip(1))
-        .unwrap_or_else(|| lumen_stage::boot::run(Stage::Vdisplayd, run::run))
+        .unwrap_or_else(|| lumen_stage::boot::run(Stage::Vdisplayd, recover::STEPS, run::run))
 }

@@ -2,13 +2,30 @@
 
 use std::process::ExitCode;
 
-use lumen_stage::clock::now_ns;
+use lumen_stage::{clock::now_ns, failpoint};
 
 use crate::{
     backends::{Backend, sway::keeper::Sweep},
     places::Places,
     run::Run,
 };
+
+lumen_stage::steps! {
+    /// The Outputs of before are found.
+    FOUND = "found";
+    /// One of them has its lease again.
+    LEASED = "leased";
+    /// One of them has its app again.
+    SETTLED = "settled";
+    /// Those that are gone are forgotten.
+    FORGOTTEN = "forgotten";
+    /// captured asks for an Output.
+    ASKED = "asked";
+    /// The Output is there.
+    ACQUIRED = "acquired";
+    /// It is written down whose it is.
+    HELD = "held";
+}
 
 /// Takes care again of the Outputs and apps of earlier incarnations, before the stage has a name on the bus.
 ///
@@ -18,18 +35,22 @@ pub async fn outputs(run: &mut Run) {
         Ok(found) => found,
         Err(failure) => return tracing::warn!("cannot look for Outputs of before: {failure}"),
     };
+    failpoint::at(FOUND);
     for (session, made) in found {
         tracing::info!(SESSION = %session, "found {} on {}", made.mode, made.backend);
         let holder = std::fs::read_to_string(run.places.file(session, "holder")).ok();
         run.displays.handle_found(session, holder.and_then(|pid| pid.parse().ok()), now_ns());
+        failpoint::at(LEASED);
         run.show(session, made);
         run.stay_awake().await;
         run.watch_app(session);
         run.describe_app(session, false).await;
         run.expect_app_again(session).await;
+        failpoint::at(SETTLED);
     }
     let orphans = run.places.sessions().into_iter().filter(|session| !run.backend.has(*session));
     orphans.for_each(|session| run.places.forget(session));
+    failpoint::at(FORGOTTEN);
 }
 
 /// Runs `--sweep SESSION [gnome | SOCKET KEEP…]`, which Output units do when they stop; `None` if `words` say something else.

@@ -9,6 +9,7 @@ use lumen_ipc::{
 use lumen_stage::{
     Boot, Bus, Exit, boot,
     clock::now_ns,
+    failpoint,
     inherited::Stored,
     pulse::{Pulse, Pulses, SILENCE},
     status::Stage1,
@@ -221,6 +222,7 @@ impl Run {
         spec: &OutputSpec,
         holder: u32,
     ) -> Result<Source, Failure> {
+        failpoint::at(recover::ASKED);
         self.displays.room(session)?;
         let asked = Mode { width: spec.width, height: spec.height, refresh_mhz: spec.refresh_mhz };
         let mode = self.config.mode(asked)?;
@@ -240,7 +242,9 @@ impl Run {
                 return Err(failure);
             }
         };
+        failpoint::at(recover::ACQUIRED);
         self.hold(session, holder, &acquired.made).await;
+        failpoint::at(recover::HELD);
         let headless = acquired.made.backend == "sway-headless";
         if let (Some(app), Some(program)) = (self.config.app(spec.app.as_deref(), headless)?, program) {
             let waiting = Waiting { app, program, made: acquired.made.clone(), fresh: acquired.fresh };

@@ -7,10 +7,10 @@ use lumen_ipc::{
     pointer::{Pointer, PointerBitmap},
     pool::{BufferId, Memory, PoolDescription},
 };
-use lumen_stage::{Link, LinkError, Received, clock::now_ns, link::Fds, pool::ImportedPool};
+use lumen_stage::{Link, LinkError, Received, clock::now_ns, failpoint, link::Fds, pool::ImportedPool};
 
 use super::Bench;
-use crate::{pointer::Sprite, stage::Fault};
+use crate::{pointer::Sprite, recover, stage::Fault};
 
 impl Bench {
     pub(super) fn take_from_upstream(&mut self) {
@@ -63,6 +63,7 @@ impl Bench {
                     self.coder = None;
                 }
                 self.pool = Some(pool);
+                failpoint::at(recover::POOLED);
             }
             // What a GPU wrote may be out of a CPU's reach; a memfd never is.
             Err(error) if memory != Memory::Memfd => {
@@ -115,6 +116,7 @@ impl Bench {
         match linked {
             Ok(link) => {
                 self.upstream = Some(link);
+                failpoint::at(recover::LINKED);
                 self.session.handle_linked();
             }
             Err(failure) => {

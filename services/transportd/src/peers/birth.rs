@@ -5,7 +5,7 @@ use std::sync::Arc;
 use lumen_core::control::{RefusalClass, Refused};
 use lumen_core::trust::{AllowList, Fingerprint};
 use lumen_ipc::SessionId;
-use lumen_stage::inherited::Stored;
+use lumen_stage::{failpoint, inherited::Stored};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use super::{
@@ -16,6 +16,7 @@ use super::{
 use crate::{
     clients::Clients,
     record::{Fixed, Record, RecordError},
+    recover,
     upstream::Upstream,
 };
 
@@ -91,11 +92,13 @@ pub fn adopt<U: Upstream>(
     stored: Stored,
 ) -> Result<SessionId, AdoptError> {
     let (record, fixed) = Record::adopt(stored)?;
+    failpoint::at(recover::ADOPTED);
     if !clients.is_allowed(&Fingerprint::from_bytes(fixed.fingerprint)) {
         return Err(AdoptError::Revoked);
     }
     let mode = record.mode();
     raise(grounds, peers, Arc::new(record), &fixed, Origin::Adopted(mode))?;
+    failpoint::at(recover::RAISED);
     Ok(fixed.session)
 }
 

@@ -17,7 +17,7 @@ use lumen_ipc::{
     Generation, Mode, SessionId,
     bus::{SeatSpec, StreamSpec},
 };
-use lumen_stage::{clock::now_ns, pulse::Pulses};
+use lumen_stage::{clock::now_ns, failpoint, pulse::Pulses};
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::{Live, seat::Seat};
@@ -25,6 +25,7 @@ use crate::{
     identity::{IdentityError, random},
     launch::{MAX_BITRATE, MIN_BITRATE, Request, SEPARATE, told},
     record::{Fixed, Record, RecordError},
+    recover,
     upstream::Upstream,
     video::{
         Outlet, Path, Paths, Report, Stream, StreamParts,
@@ -231,6 +232,7 @@ impl Pipeline {
     pub fn attach(&mut self, link: OwnedFd) {
         self.links += 1;
         self.stream.attach(link);
+        failpoint::at(recover::ENCODER_LINKED);
     }
 
     /// Number of the newest link to encoded, counted from 1.

@@ -17,7 +17,7 @@ use lumen_ipc::{
     bus::SeatSpec,
     input::{FromInput, MAX_HELD, MAX_TEXT, ToInput},
 };
-use lumen_stage::{Link, LinkError};
+use lumen_stage::{Link, LinkError, failpoint};
 use tokio::{
     io::unix::{AsyncFd, AsyncFdReadyMutGuard},
     sync::{
@@ -29,7 +29,7 @@ use tokio::{
 };
 
 use super::{Live, pipeline::Grounds};
-use crate::upstream::Upstream;
+use crate::{recover, upstream::Upstream};
 
 /// Messages that may wait for inputd: a second of a fast mouse.
 const QUEUE: usize = 1024;
@@ -188,6 +188,7 @@ async fn open<U: Upstream>(
     };
     let link = Link::start(fd, Stage::Transportd, generation, Stage::Inputd);
     let link = link.and_then(|link| link.send(&hands.held(), &[]).map(|()| link));
+    failpoint::at(recover::SEAT_LINKED);
     link.map(Pollable).map_err(|error| error.to_string())
 }
 
