@@ -3,6 +3,7 @@
 #![allow(clippy::indexing_slicing, reason = "a test that indexes wrongly fails, which is what it is for")]
 
 mod a_booted_machine_streams;
+mod a_restart_is_a_blink_in_the_recording;
 mod a_still_screen_is_sharp_and_quiet;
 mod changes_in_mid_stream;
 mod counters_agree_from_capture_to_picture;
