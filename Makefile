@@ -27,6 +27,8 @@ AS_ROOT := --config 'target."cfg(all())".runner=["sudo", "--preserve-env"]'
 CARGO_AS_ROOT := $(if $(ROOT)$(OWNER),$(AS_ROOT))
 
 SERVICES := vdisplayd captured encoded transportd inputd
+# Where cargo puts it.
+BUILT := $(or $(CARGO_TARGET_DIR),target)/release
 
 build: deps toolchain
 	$(CARGO) build --release --workspace
@@ -40,9 +42,9 @@ test: build
 	$(CARGO) test --release --workspace
 	$(CARGO) test --release --workspace --test run $(CARGO_AS_ROOT) -- --include-ignored --test-threads=1
 	$(CARGO) test --release --workspace --test system $(CARGO_AS_ROOT) -- --test-threads=1
+	$(if $(ROOT),$(ROOT) --preserve-env) $(BUILT)/xtask kill
+	$(if $(ROOT),$(ROOT) --preserve-env) $(BUILT)/xtask soak --minutes 5
 
-# Where cargo puts it.
-install: BUILT := $(or $(CARGO_TARGET_DIR),target)/release
 install:
 	install -d "$(DESTDIR)$(PREFIX)/bin" "$(DESTDIR)$(PREFIX)/lib/lumen" "$(DESTDIR)$(PREFIX)/lib/systemd/user"
 	install -m755 $(BUILT)/lumenctl $(BUILT)/lumen-probe "$(DESTDIR)$(PREFIX)/bin"

@@ -234,6 +234,11 @@ impl Constellation {
         Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
     }
 
+    /// Where the stages' programs lie, as seen from here: copies of those that were built.
+    pub fn programs(&self) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/root/usr/lib/lumen", self.run.id()))
+    }
+
     /// The user's runtime directory.
     pub fn runtime_dir(&self) -> PathBuf {
         PathBuf::from(format!("/run/user/{}", self.uid))
@@ -276,8 +281,10 @@ impl Constellation {
 
 impl Drop for Constellation {
     fn drop(&mut self) {
-        // Shown by the test runner only when the test fails.
-        eprintln!("{}\n{}", self.status(), self.logs());
+        // Shown by the test runner only when the test fails. After its end there is nothing to be asked any more.
+        if !self.stopped {
+            eprintln!("{}\n{}", self.status(), self.logs());
+        }
         if !self.stopped
             && let Err(error) = self.terminate()
         {

@@ -31,21 +31,8 @@ enum Chore {
     /// Measure something and print it.
     #[command(subcommand)]
     Bench(Bench),
-    /// Kill the stages while they stream and ask the client whether it noticed. Needs root and `make build`.
-    Kill {
-        /// How often each stage dies.
-        #[arg(long, default_value_t = 50)]
-        count: u32,
-        /// Only this stage; may be given again.
-        #[arg(long)]
-        stage: Vec<String>,
-        /// Not each pair of stages within 50 ms as well.
-        #[arg(long)]
-        no_pairs: bool,
-        /// Where the dice begin.
-        #[arg(long, default_value_t = 1)]
-        seed: u64,
-    },
+    /// Kill, stop, starve and replace what streams, and ask the client whether it noticed. Needs root and `make build`.
+    Kill(kill::Options),
     /// Let sessions come and go while a stage dies each minute. Needs root and `make build`.
     Soak {
         /// How long.
@@ -98,9 +85,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Chore::Bench(Bench::Syscalls { seconds }) => {
             bench::syscalls::run(seconds).map(|()| ExitCode::SUCCESS)
         }
-        Chore::Kill { count, stage, no_pairs, seed } => {
-            kill::run(count, &stage, !no_pairs, seed).map(|()| ExitCode::SUCCESS)
-        }
+        Chore::Kill(options) => kill::run(&options).map(|()| ExitCode::SUCCESS),
         Chore::Soak { minutes, seed } => kill::soak::run(minutes, seed).map(|()| ExitCode::SUCCESS),
         Chore::Echo => bench::hop::echo().map(|()| ExitCode::SUCCESS),
     }

@@ -1,11 +1,11 @@
-//! Who dies when: every stage as often as asked, one after the other in a shuffled order, at random phases.
+//! Who dies when: every stage as often as asked, one after the other in a changing order, at random phases.
 
 use std::time::Duration;
 
 use lumen_tests::constellation::STAGES;
 
-/// Apart enough that a gap belongs to one death, and that no stage dies thrice in ten seconds (it would then pause).
-const APART: Duration = Duration::from_millis(800);
+/// Apart enough that a gap belongs to one death, and that no stage dies four times in ten seconds (it would then pause).
+const APART: Duration = Duration::from_millis(850);
 /// The second of a pair dies within this.
 const PAIR: Duration = Duration::from_millis(50);
 
@@ -45,13 +45,16 @@ impl Dice {
 
 /// `count` deaths of each stage in `stages`.
 pub fn single(stages: &[&'static str], count: u32, dice: &mut Dice) -> Vec<Blow> {
+    let mut order = stages.to_vec();
+    let apart = APART * (STAGES.len() - order.len()) as u32 / order.len().max(1) as u32;
     let mut blows = Vec::new();
     for _ in 0..count {
-        let mut order = stages.to_vec();
-        while !order.is_empty() {
-            let stage = order.remove(dice.below(order.len() as u64) as usize);
-            blows.push(Blow { stage, second: None, after: dice.phase() });
+        // Neighbours change places, so that each stage dies after each other one in time, but none soon after itself.
+        if order.len() > 1 {
+            let place = dice.below(order.len() as u64 - 1) as usize;
+            order.swap(place, place + 1);
         }
+        blows.extend(order.iter().map(|stage| Blow { stage, second: None, after: apart + dice.phase() }));
     }
     blows
 }
@@ -71,6 +74,21 @@ pub fn pairs(dice: &mut Dice) -> Vec<Blow> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Sabotage: shuffle the stages anew in each round.
+    #[test]
+    fn no_stage_dies_four_times_in_ten_seconds() {
+        for stages in [&STAGES[..], &STAGES[..1], &STAGES[..2]] {
+            let (mut now, mut last) = (Duration::ZERO, Vec::new());
+            for blow in single(stages, 100, &mut Dice::new(3)) {
+                now += blow.after;
+                if blow.stage == stages[0] {
+                    last.push(now);
+                }
+            }
+            assert!(last.windows(4).all(|four| four[3] - four[0] > Duration::from_secs(10)), "{stages:?}");
+        }
+    }
 
     #[test]
     fn each_stage_dies_as_often_as_asked_and_each_pair_once() {

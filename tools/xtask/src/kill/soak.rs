@@ -13,7 +13,12 @@ use lumen_tests::{
     constellation::{STAGES, Setup},
 };
 
-use super::{kill, pid_when_running, plan::Dice, residue::Residue, witness};
+use super::{
+    plan::Dice,
+    residue::Residue,
+    victim,
+    witness::{self, Desktop},
+};
 
 const MODES: [&str; 4] = ["1280x720@60", "800x600@30", "1366x768@60", "640x360@120"];
 /// Clients at once.
@@ -54,7 +59,8 @@ pub fn run(minutes: u32, seed: u64) -> Result<()> {
     results.into_iter().collect::<Result<()>>()?;
     println!("{} sessions in {minutes} minutes", sessions.load(Relaxed));
     ensure!(host.failed_units()?.is_empty(), "units failed: {}", host.failed_units()?);
-    before.judge(&host)
+    before.judge(&host)?;
+    host.end().map(drop)
 }
 
 fn come_and_go(
@@ -68,7 +74,7 @@ fn come_and_go(
         let mode = MODES.get(dice.below(MODES.len() as u64) as usize).copied().unwrap_or("1280x720@60");
         let seconds = (SHORTEST_S + dice.below(LONGEST_S - SHORTEST_S)).to_string();
         let report = probe.stream(&["--mode", mode, "--seconds", &seconds])?;
-        witness::no_disconnect(&report).with_context(|| format!("{mode} for {seconds} s"))?;
+        witness::no_disconnect(&report, Desktop::Same).with_context(|| format!("{mode} for {seconds} s"))?;
         sessions.fetch_add(1, Relaxed);
         thread::sleep(Duration::from_millis(dice.below(500)));
     }
@@ -81,7 +87,7 @@ fn kill_each_minute(host: &Constellation, mut dice: Dice, going_on: &impl Fn() -
         thread::sleep(Duration::from_millis(200));
         if Instant::now() >= next {
             let stage = STAGES.get(dice.below(STAGES.len() as u64) as usize).copied().unwrap_or("encoded");
-            kill(pid_when_running(host, stage)?)?;
+            victim::send("KILL", victim::running(host, stage)?)?;
             println!("killed {stage}");
             next += A_KILL_EACH;
         }

@@ -1,0 +1,60 @@
+//! Deaths at random phases, one stage after the other or two at once. Promise C1.
+//!
+//! Sabotage: leave a socket or a record out of the fd store, start the sequence anew, or release the Output at a hang-up.
+
+use std::{thread, time::Duration};
+
+use anyhow::Result;
+use lumen_stage::clock::now_ns;
+use lumen_tests::Constellation;
+
+use super::{
+    gaps::{self, Death},
+    plan::Blow,
+    scene,
+    toy::Toy,
+    victim,
+    witness::{self, Desktop},
+};
+
+/// Deaths of the toy, spread over the run, because its p99 needs as many as the run can spare.
+const TOYS: usize = 50;
+
+/// Whose deaths those of pairs are.
+const IN_PAIRS: &str = "in pairs";
+
+/// Strikes all `blows`, and the toy between them.
+///
+/// # Errors
+/// The client noticed, something is left over, or the gaps are longer than the toy's allow.
+pub fn run(blows: &[Blow]) -> Result<()> {
+    let (report, (deaths, toys)) = scene::play(&[], Desktop::Same, |host| {
+        let toy = Toy::start(host)?;
+        let (mut deaths, mut toys) = (Vec::new(), Vec::new());
+        let wanted = TOYS.min(blows.len());
+        for (index, blow) in blows.iter().enumerate() {
+            thread::sleep(blow.after);
+            strike(host, blow, &mut deaths)?;
+            if toys.len() * blows.len() <= index * wanted {
+                toys.push(toy.kill()?);
+            }
+        }
+        thread::sleep(Duration::from_secs(1));
+        Ok((deaths, toy.gaps(&toys)))
+    })?;
+    gaps::judge(&witness::arrivals(&report), &deaths, &toys)
+}
+
+fn strike(host: &Constellation, blow: &Blow, deaths: &mut Vec<Death>) -> Result<()> {
+    let first = victim::running(host, blow.stage)?;
+    let second = blow.second.map(|(stage, later)| victim::running(host, stage).map(|pid| (later, pid)));
+    let second = second.transpose()?;
+    victim::send("KILL", first)?;
+    deaths.push(Death { whose: second.map_or(blow.stage, |_| IN_PAIRS), at_ns: now_ns() });
+    if let Some((later, pid)) = second {
+        thread::sleep(later);
+        victim::send("KILL", pid)?;
+        deaths.push(Death { whose: IN_PAIRS, at_ns: now_ns() });
+    }
+    Ok(())
+}
