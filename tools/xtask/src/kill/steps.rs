@@ -1,6 +1,6 @@
 //! A death at each step of each stage's recovery. That a step was not come to is a failure as well. Promise C1.
 //!
-//! Sabotage: take a record out of the fd store once it is adopted, keep where video goes in one slot, or leave a step out.
+//! Sabotage: take a record out of the fd store once it is adopted, or leave a step out.
 
 use std::{thread, time::Duration};
 
