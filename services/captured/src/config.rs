@@ -22,10 +22,16 @@ pub struct Config {
     pub backend: Backend,
     /// How long a session's Output and buffers are kept after its reader hung up.
     pub lease: Span,
+    /// How long a way of capturing that failed three times in a row is set aside, counted from its newest failure.
+    pub set_aside: Span,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { backend: Backend::default(), lease: Span(lumen_stage::lease::DEFAULT) }
+        Self {
+            backend: Backend::default(),
+            lease: Span(lumen_stage::lease::DEFAULT),
+            set_aside: Span(lumen_stage::ladder::QUIET),
+        }
     }
 }

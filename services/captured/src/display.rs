@@ -1,11 +1,19 @@
 //! vdisplayd, as a session sees it: who gives it a source and takes it back.
 
-use crate::backends::{Source, pattern::Pattern, pipewire::PipeWire, wlroots::Wlroots};
+use crate::{
+    backends::{
+        Source,
+        pattern::Pattern,
+        pipewire::PipeWire,
+        wlroots::{SCREENCOPY, Wlroots},
+    },
+    tried::Tried,
+};
 use lumen_ipc::{
     Failure, FailureClass, Mode, SessionId, Stage,
     bus::{self, OutputSpec},
 };
-use lumen_stage::{Bus, pulse::Pulse};
+use lumen_stage::{Bus, Ladder, pulse::Pulse};
 use std::{
     os::{fd::OwnedFd, unix::net::UnixStream},
     sync::OnceLock,
@@ -29,12 +37,17 @@ pub trait Display: Send + Sync {
 }
 
 /// vdisplayd, over lumen's bus.
-#[derive(Default)]
 pub struct Vdisplayd {
     bus: OnceLock<Bus>,
+    ladder: Ladder,
 }
 
 impl Vdisplayd {
+    /// Not yet to be reached. What it gives is captured in a way that `ladder` has not set aside.
+    pub fn new(ladder: Ladder) -> Self {
+        Self { bus: OnceLock::new(), ladder }
+    }
+
     /// From now on it can be reached.
     pub fn connect(&self, bus: Bus) {
         // Set once at the stage's start; a second bus would be the same one.
@@ -52,7 +65,7 @@ impl Display for Vdisplayd {
         let starting = || Failure::new(FailureClass::Temporary, "captured is starting", "wait a moment");
         let bus = self.bus.get().ok_or_else(starting)?;
         let call = async { bus.call(Stage::Vdisplayd, "Acquire", &(session.to_string(), spec)).await };
-        open(bus.wait(pulse, call).map_err(Failure::from)?, spec)
+        open(bus.wait(pulse, call).map_err(Failure::from)?, spec, &self.ladder)
     }
 
     fn release(&self, session: SessionId, pulse: &Pulse) {
@@ -75,21 +88,37 @@ impl Display for Patterns {
     fn release(&self, _: SessionId, _: &Pulse) {}
 }
 
+/// Pictures of PipeWire as the GPU's memory, and as plain memory.
+const PIPEWIRE: [&str; 2] = ["pipewire-dmabuf", "pipewire-memfd"];
+
 /// Makes the source that vdisplayd's answer describes.
 ///
 /// # Errors
 /// An answer that makes no sense, or a source that does not work.
-pub fn open(source: bus::Source, spec: &OutputSpec) -> Result<Box<dyn Source>, Failure> {
+pub fn open(source: bus::Source, spec: &OutputSpec, ladder: &Ladder) -> Result<Box<dyn Source>, Failure> {
     let bus::Source { kind, fd, node, serial, output, .. } = source;
     let mode = Mode { width: source.width, height: source.height, refresh_mhz: source.refresh_mhz };
+    let purpose = mode.to_string();
+    if ladder.is_falling() {
+        let text = "captured begins anew, to capture in another way";
+        return Err(Failure::new(FailureClass::Temporary, text, "wait a moment"));
+    }
     match (kind.as_str(), fd, node, output) {
         ("wayland", Some(fd), None, Some(output)) => {
             let socket = UnixStream::from(OwnedFd::from(fd));
-            Ok(Box::new(Wlroots::new(socket, &output)?))
+            let source = Wlroots::new(socket, &output, |way| !ladder.has_fallen(way, &purpose))?;
+            let rung = ladder.hold(source.name(), &purpose, source.name() == SCREENCOPY);
+            Ok(Box::new(Tried::new(source, rung)))
         }
         ("pipewire", Some(fd), Some(node), None) => {
-            let dmabuf = spec.memory.as_deref() == Some("dmabuf");
-            Ok(Box::new(PipeWire::new(fd.into(), (node, serial), mode, dmabuf)?))
+            let first = usize::from(spec.memory.as_deref() != Some("dmabuf"));
+            let chosen = PIPEWIRE.get(first..).and_then(|ways| ladder.choose(ways, &purpose));
+            let (_, rung) = chosen.expect("there is at least one way");
+            let source = {
+                let _inside = rung.begin();
+                PipeWire::new(fd.into(), (node, serial), mode, rung.name() == PIPEWIRE[0])?
+            };
+            Ok(Box::new(Tried::new(source, rung)))
         }
         ("pattern", None, None, None) => pattern(spec),
         (kind, fd, node, output) => Err(Failure::new(

@@ -15,4 +15,5 @@ pub mod recover;
 pub mod run;
 pub mod service;
 pub mod stage;
+pub mod tried;
 pub mod turn;

@@ -9,7 +9,7 @@ use crate::{
 };
 use lumen_ipc::{Stage, bus::OutputSpec};
 use lumen_stage::{
-    Boot, Exit, Sessions, boot,
+    Boot, Exit, Ladder, Sessions, boot,
     bus::{CallError, require_stage, session_id},
     status::Stage1,
 };
@@ -51,8 +51,9 @@ impl Capture1 {
 /// # Errors
 /// No bus.
 pub async fn serve(mut boot: Boot<Config>) -> Result<(), Exit> {
+    let ladder = Ladder::take(&mut boot.stored, boot.config.set_aside.0)?;
     let looks = Looks::adopt(std::mem::take(&mut boot.stored));
-    let vdisplayd = Arc::new(Vdisplayd::default());
+    let vdisplayd = Arc::new(Vdisplayd::new(ladder.clone()));
     let (display, idle, why): (Arc<dyn Display>, _, _) = match boot.config.backend {
         Backend::Auto => {
             (vdisplayd.clone(), "none", "each session's backend follows the Output that vdisplayd gives")
@@ -70,10 +71,11 @@ pub async fn serve(mut boot: Boot<Config>) -> Result<(), Exit> {
     };
     let sessions = Sessions::new(boot.pulses.clone(), move |seat| run::run(seat, common.clone()));
     let capture = Capture1 { sessions: sessions.clone() };
+    let descents = ladder.clone();
     let status = Stage1::new(boot.stage, boot.generation, move |report| {
         let taken = |line: &Line| (!line.backend.is_empty()).then_some((line.backend, line.why));
         let (backend, why) = board.find(taken).unwrap_or((idle, why));
-        report.set("backend", backend).set("why", why);
+        report.set("backend", backend).set("why", why).set("set_aside", descents.descents());
         board.fill(report);
     });
     let path = boot.stage.object_path();
@@ -82,9 +84,15 @@ pub async fn serve(mut boot: Boot<Config>) -> Result<(), Exit> {
         .await?;
     vdisplayd.connect(bus.clone());
     let work = async move {
-        tokio::time::sleep(CLAIMED).await;
-        looks.forget_unclaimed();
-        std::future::pending().await
+        let fallen = ladder.fallen();
+        tokio::pin!(fallen);
+        match tokio::time::timeout(CLAIMED, &mut fallen).await {
+            Ok(exit) => exit,
+            Err(_) => {
+                looks.forget_unclaimed();
+                fallen.await
+            }
+        }
     };
     boot::serve(&bus, &boot.pulses, work, sessions.close_all(GOODBYE)).await
 }

@@ -13,6 +13,8 @@ use crate::{ratecontrol, stage::Counters};
 pub struct Line {
     /// Mode of the pictures, once known.
     pub mode: Option<Mode>,
+    /// Name and version of the encoder, and what converts for it; empty before the first picture.
+    pub backend: (String, &'static str),
     /// Whether a reader is attached.
     pub read: bool,
     /// Why no pictures come, if so.
@@ -41,6 +43,9 @@ pub type Board = board::Board<Line>;
 impl board::Line for Line {
     fn entries(&self) -> HashMap<&'static str, Variant<'static>> {
         let mut entries: HashMap<&'static str, Variant<'static>> = HashMap::new();
+        let (backend, kernel) = &self.backend;
+        entries.insert("backend", backend.clone().into());
+        entries.insert("kernel", (*kernel).into());
         entries.insert("read", self.read.into());
         entries.insert("bitrate_bps", self.bitrate_bps.into());
         entries.insert("qp", self.grain.into());

@@ -37,8 +37,13 @@ pub struct Canvas {
 }
 
 impl Canvas {
-    /// A black canvas for pictures of this size.
+    /// A black canvas for pictures of this size, converted by the fastest instructions.
     pub fn new(width: usize, height: usize) -> Self {
+        Self::with(Kernel::best(), width, height)
+    }
+
+    /// A black canvas for pictures of this size, converted by these instructions.
+    pub fn with(kernel: Kernel, width: usize, height: usize) -> Self {
         let newest = Picture::new(width, height);
         let (bands, columns) = (newest.height().div_ceil(BAND), newest.width().div_ceil(TILE));
         Self {
@@ -47,7 +52,7 @@ impl Canvas {
             painted: vec![false; bands * columns],
             damaged: vec![false; bands * columns],
             columns,
-            converter: Converter::new(Kernel::best(), &newest),
+            converter: Converter::new(kernel, &newest),
             sums: vec![Sums::default(); columns],
             comparison: Comparison::new(&newest),
             converted_bytes: 0,

@@ -74,9 +74,10 @@ impl Coder {
     pub fn new(factory: &dyn Factory, mode: Mode, bitrate_bps: u32, after: u64) -> Result<Self, CodeError> {
         let (width, height) = (mode.width as usize, mode.height as usize);
         let rate = mode.refresh_mhz.max(1000) as f32 / 1000.0;
+        let encoder = factory.make(Shape { width, height, rate })?;
         Ok(Self {
-            canvas: Canvas::new(width, height),
-            encoder: factory.make(Shape { width, height, rate })?,
+            canvas: Canvas::with(encoder.kernel(), width, height),
+            encoder,
             rate: RateControl::new(bitrate_bps, rate.into()),
             ring: RingWriter::new(RING_BYTES)?,
             joined: Vec::new(),
@@ -91,6 +92,7 @@ impl Coder {
     /// # Errors
     /// The buffer is not what its layout says.
     pub fn paint(&mut self, pixels: &[u8], layout: &Layout, damage: &Damage) -> Result<(), ConvertError> {
+        let _inside = self.encoder.begin();
         self.canvas.paint(Source { pixels, layout }, damage)
     }
 
@@ -178,6 +180,11 @@ impl Coder {
     /// The newest AccessUnit's number.
     pub fn number(&self) -> u64 {
         self.number
+    }
+
+    /// Name and version of its encoder, and what converts pixels for it.
+    pub fn describe(&self) -> (&str, &'static str) {
+        (self.encoder.describe(), self.encoder.kernel().name())
     }
 
     /// What is to be shown of it.

@@ -10,8 +10,10 @@ pub enum Backend {
     /// The best that this machine has.
     #[default]
     Auto,
-    /// Software H.264.
+    /// Software H.264, and what it falls to.
     Openh264,
+    /// Software H.264 without instructions of newer machines.
+    Openh264Plain,
 }
 
 /// What kind of memory pictures are asked for in.
@@ -40,6 +42,8 @@ pub struct Config {
     pub memory: Memory,
     /// How long a session's encoder is kept after its reader hung up.
     pub lease: Span,
+    /// How long a backend that failed three times in a row is set aside, counted from its newest failure.
+    pub set_aside: Span,
 }
 
 impl Default for Config {
@@ -50,6 +54,7 @@ impl Default for Config {
             max_bitrate: Bitrate(150_000_000),
             memory: Memory::default(),
             lease: Span(lumen_stage::lease::DEFAULT),
+            set_aside: Span(lumen_stage::ladder::QUIET),
         }
     }
 }

@@ -22,6 +22,7 @@ pub mod pointer;
 pub mod ratecontrol;
 pub mod recover;
 pub mod run;
+pub mod rungs;
 pub mod service;
 pub mod soften;
 pub mod stage;

@@ -259,7 +259,10 @@ impl Bench {
         if now_ns() < self.common.heir_until_ns {
             coder.resume();
         }
-        tracing::info!(SESSION = %self.seat.session, "{} encodes {mode}", self.common.factory.describe().0);
+        let (backend, kernel) = coder.describe();
+        tracing::info!(SESSION = %self.seat.session, "{backend} encodes {mode}");
+        let backend = (backend.to_owned(), kernel);
+        self.common.board.write(self.seat.session, |line| line.backend = backend);
         self.coder = Some(coder);
         failpoint::at(recover::MADE);
         Ok(())
@@ -319,12 +322,14 @@ impl Bench {
 
     /// The encoder failed: a new one is made with the next picture, and after some failures the reader hears why.
     fn fail(&mut self, error: &CodeError) {
-        self.warn("a picture could not be encoded", error);
+        if !self.common.factory.is_falling() {
+            self.warn("a picture could not be encoded", error);
+        }
         self.errors += 1;
         self.failures += 1;
         self.coder = None;
         self.session.handle_encoder_failure();
-        if self.failures >= PATIENCE {
+        if self.failures >= PATIENCE && !self.common.factory.is_falling() {
             let advice = "see `lumenctl status` and `journalctl --user -u lumen-encoded` on the host";
             let failure = Failure::new(FailureClass::Internal, error.to_string(), advice);
             self.session.handle_failure(failure, now_ns());

@@ -4,18 +4,18 @@ use std::{sync::Arc, time::Duration};
 
 use lumen_ipc::{Stage, bus::StreamSpec};
 use lumen_stage::{
-    Boot, Exit, Sessions, boot,
+    Boot, Exit, Ladder, Sessions, boot,
     bus::{CallError, require_stage, session_id},
     status::Stage1,
 };
 use zbus::{Connection, interface, message::Header};
 
 use crate::{
-    backends::{Factory, kernel::Kernel, openh264::Software},
-    board::Board,
+    board::{Board, Line},
     capture::Captured,
-    config::{Backend, Config},
+    config::Config,
     run::{self, Common, MIN_BITRATE_BPS},
+    rungs::Rungs,
 };
 
 /// How long sessions may take to say goodbye when the stage stops.
@@ -72,8 +72,10 @@ fn check(spec: &StreamSpec) -> Result<(), String> {
 ///
 /// # Errors
 /// No encoder, or no bus.
-pub async fn serve(boot: Boot<Config>) -> Result<(), Exit> {
-    let factory = Arc::new(choose(&boot.config)?);
+pub async fn serve(mut boot: Boot<Config>) -> Result<(), Exit> {
+    let ladder = Ladder::take(&mut boot.stored, boot.config.set_aside.0)?;
+    let rungs =
+        Rungs::new(&boot.config, ladder.clone()).map_err(|error| Exit::Environment(error.to_string()))?;
     let board = Board::default();
     let captured = Captured::new(boot.config.memory);
     let common = Common {
@@ -82,14 +84,17 @@ pub async fn serve(boot: Boot<Config>) -> Result<(), Exit> {
         max_bitrate_bps: u32::try_from(boot.config.max_bitrate.0).unwrap_or(u32::MAX),
         heir_until_ns: if boot.is_heir { boot.generation.0 + INHERITANCE_NS } else { 0 },
         capture: Arc::new(captured.clone()),
-        factory: factory.clone(),
+        factory: Arc::new(rungs.clone()),
         board: board.clone(),
     };
     let sessions = Sessions::new(boot.pulses.clone(), move |seat| run::run(seat, common.clone()));
     let encode = Encode1 { sessions: sessions.clone() };
+    let in_use = |line: &Line| (!line.backend.0.is_empty()).then(|| line.backend.0.clone());
+    let descents = ladder.clone();
     let status = Stage1::new(boot.stage, boot.generation, move |report| {
-        let (backend, why) = factory.describe();
-        report.set("backend", backend).set("why", why).set("kernel", Kernel::best().name());
+        let (first, why) = rungs.describe();
+        let backend = board.find(in_use).unwrap_or_else(|| first.to_owned());
+        report.set("backend", backend).set("why", why).set("set_aside", descents.descents());
         board.fill(report);
     });
     let path = boot.stage.object_path();
@@ -98,15 +103,7 @@ pub async fn serve(boot: Boot<Config>) -> Result<(), Exit> {
         .await?;
     captured.connect(bus.clone());
     let goodbye = sessions.close_all(GOODBYE);
-    boot::serve(&bus, &boot.pulses, std::future::pending(), goodbye).await
-}
-
-fn choose(config: &Config) -> Result<Software, Exit> {
-    let why = match config.backend {
-        Backend::Auto => "software is the only kind of encoder that this version of lumen has",
-        Backend::Openh264 => "encoded.toml says backend = \"openh264\"",
-    };
-    Software::new(config.threads, why).map_err(|error| Exit::Environment(error.to_string()))
+    boot::serve(&bus, &boot.pulses, ladder.fallen(), goodbye).await
 }
 
 #[cfg(test)]

@@ -22,8 +22,11 @@ use crate::{
     door,
     failpoint::{self, Step},
     inherited::{self, Stored},
-    log, pacing,
+    ladder, log,
+    memory::MemoryError,
+    pacing,
     pulse::Pulses,
+    rehearsal,
 };
 
 /// How long session threads may take to release what they hold when the stage is stopped.
@@ -76,6 +79,12 @@ pub enum Exit {
 impl From<ConfigError> for Exit {
     fn from(error: ConfigError) -> Self {
         Self::Config(error.to_string())
+    }
+}
+
+impl From<MemoryError> for Exit {
+    fn from(error: MemoryError) -> Self {
+        Self::Restart(format!("no memory for what the next incarnation must know: {error}"))
     }
 }
 
@@ -164,14 +173,14 @@ fn paced<C, W: Future<Output = Result<(), Exit>>>(
     mut boot: Boot<C>,
     work: impl FnOnce(Boot<C>) -> W,
 ) -> Result<(), Exit> {
-    let memory = |error| Exit::Restart(format!("no memory for the times of restarts: {error}"));
-    let pause = pacing::count(&mut boot.stored).map_err(memory)?;
+    let pause = pacing::count(&mut boot.stored)?;
     failpoint::at(PACED);
     if !pause.is_zero() {
         let millis = pause.as_millis();
         tracing::warn!(STAGE = boot.stage.name(), "it died again and again: waiting {millis} ms");
         std::thread::sleep(pause);
     }
+    rehearsal::of(rehearsal::START);
     let result = execute(boot, work);
     if result.is_ok() {
         pacing::forgive();
@@ -255,6 +264,8 @@ async fn feed_watchdog(pulses: &Pulses) {
         }
         if pulses.alive(now_ns()) {
             notify(&[NotifyState::Watchdog]);
+        } else {
+            ladder::hung();
         }
         let pause = if busy { Duration::from_millis(500) } else { idle_limit / 3 };
         tokio::time::sleep(pause.min(Duration::from_secs(2))).await;

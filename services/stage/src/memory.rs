@@ -3,6 +3,7 @@
 use std::{
     io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
+    sync::atomic::AtomicU64,
 };
 
 use memfd::{FileSeal, MemfdOptions};
@@ -89,6 +90,16 @@ impl SharedMemory {
         // map can fault; the incarnation that made it is dead, and for plain bytes another writer yields other bytes.
         let map = unsafe { MmapOptions::new().len(bytes as usize).map_mut(&fd) };
         Ok(Self { fd, map: map.map_err(|source| MemoryError::Kernel { bytes, source })? })
+    }
+
+    /// All of it as words that several threads and a signal handler may use, mapped until the process ends. Its descriptor
+    /// is closed.
+    pub fn leak(self) -> &'static [AtomicU64] {
+        let map: &'static mut MmapMut = Box::leak(Box::new(self.map));
+        let words = map.len() / size_of::<AtomicU64>();
+        // SAFETY: the map begins at a page, so words are aligned; it is as long as the slice, lives for ever, and the only
+        // other reference to it was the one that the pointer is made of.
+        unsafe { std::slice::from_raw_parts(map.as_mut_ptr().cast::<AtomicU64>(), words) }
     }
 
     /// The bytes.

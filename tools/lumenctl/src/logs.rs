@@ -40,6 +40,38 @@ pub fn show(account: &Account, stage: Option<&str>, follow: bool, lines: usize) 
     become_program(account, &mut command, "the viewer of the logs")
 }
 
+/// What was logged last of a stage that ended with this exit code, and says why. From 200 on it is systemd that could not
+/// set the unit up, and says so itself. The process must be the user already.
+pub fn last_words(account: &Account, stage: &str, code: u32) -> Option<String> {
+    let runtime_dir = account.runtime_dir();
+    let text = if runtime_dir.join("lumen-run").is_dir() {
+        let name = if code >= SETUP { "manager" } else { stage };
+        let files = files(&runtime_dir, Some(name)).ok()?;
+        String::from_utf8_lossy(&std::fs::read(files.first()?).ok()?).into_owned()
+    } else {
+        let mut command = journal(Some(stage), false, 20);
+        let output = command.args(["--output", "cat"]).envs(account.environment()).output().ok()?;
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    reason(&text, &format!("lumen-{stage}.service"), code)
+}
+
+/// Exit codes from here on are systemd's own.
+const SETUP: u32 = 200;
+
+fn reason(text: &str, unit: &str, code: u32) -> Option<String> {
+    let is_systemds = |line: &&str| line.contains(unit);
+    let mut lines = text.lines().rev().map(str::trim).filter(|line| !line.is_empty());
+    let line = match code {
+        // The last line of all names the step only; the one before says what is missing.
+        SETUP.. => lines
+            .find(|line| is_systemds(line) && line.contains("Failed to set up"))
+            .or_else(|| text.lines().rev().find(|line| is_systemds(line) && line.contains("Failed at step"))),
+        _ => lines.find(|line| !is_systemds(line)),
+    };
+    line.map(str::to_owned)
+}
+
 /// The log files of a private manager; the drop-in that `run` lays names those of the units.
 fn files(runtime_dir: &Path, stage: Option<&str>) -> Result<Vec<PathBuf>> {
     let manager = runtime_dir.join("lumen-run/manager.log");
@@ -79,6 +111,20 @@ fn become_program(account: &Account, command: &mut Command, name: &str) -> Resul
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Sabotage: take the last line, whoever wrote it.
+    #[test]
+    fn reason_of_an_end_is_found_among_the_lines() {
+        let unit = "lumen-inputd.service";
+        let text = "lumen-inputd.service: Failed to set up mount namespacing: /x: No such file or directory\n\
+                    lumen-inputd.service: Failed at step NAMESPACE spawning /y: No such file or directory\n\
+                    lumen-inputd.service: Main process exited, code=exited, status=226/NAMESPACE\n\
+                    lumen-encoded.service: Failed to set up mount namespacing: /z\n";
+        assert!(reason(text, unit, 226).is_some_and(|line| line.contains("/x: No such file")));
+        let text = "ERROR encoded.toml:2: unknown field\nlumen-inputd.service: Main process exited\n\n";
+        assert_eq!(reason(text, unit, 78).as_deref(), Some("ERROR encoded.toml:2: unknown field"));
+        assert_eq!(reason("", unit, 78), None);
+    }
 
     #[test]
     fn all_logs_are_those_that_say_something() {

@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 
 use crate::account::Account;
 use crate::bus::{Bus, BusError};
+use crate::logs;
 use crate::paper;
 use crate::refusal::{self, manager_is_live};
 use crate::run::hold;
@@ -40,6 +41,8 @@ struct StageLine {
     status: Map<String, Value>,
     /// Why it does not answer.
     trouble: Option<String>,
+    /// What was logged last, if it has failed.
+    reason: Option<String>,
 }
 
 /// Prints it; the exit code is 0 if all stages run, 3 if the constellation does not, 1 for anything between.
@@ -68,7 +71,11 @@ async fn gather(account: &Account) -> Result<Overview> {
     let bus = Bus::connect(account).await;
     overview.bus = Some(units.remove("lumen-bus").unwrap_or_default());
     for stage in Stage::ALL {
-        overview.stages.push(line(stage, &mut units, bus.as_ref()).await);
+        let mut line = line(stage, &mut units, bus.as_ref()).await;
+        if line.unit.active == "failed" {
+            line.reason = logs::last_words(account, line.stage, line.unit.exit);
+        }
+        overview.stages.push(line);
     }
     if let Ok(bus) = &bus {
         // Without transportd there is none; its own line says what is wrong with it.
@@ -84,7 +91,7 @@ async fn line(stage: Stage, units: &mut HashMap<String, Unit>, bus: Result<&Bus,
         Err(_) => Err("the bus does not answer".to_owned()),
     };
     let trouble = answer.as_ref().err().cloned();
-    StageLine { stage: stage.name(), unit, status: answer.unwrap_or_default(), trouble }
+    StageLine { stage: stage.name(), unit, status: answer.unwrap_or_default(), trouble, reason: None }
 }
 
 impl Overview {
@@ -123,15 +130,17 @@ impl StageLine {
     /// Everything that a person may have to act on.
     fn notes(&self) -> Vec<String> {
         let mut notes: Vec<String> = Vec::new();
-        if let Some(Value::Array(own)) = self.status.get("notes") {
-            notes.extend(own.iter().filter_map(Value::as_str).map(str::to_owned));
+        for key in ["notes", "set_aside"] {
+            let own = self.status.get(key).and_then(Value::as_array).into_iter().flatten();
+            notes.extend(own.filter_map(Value::as_str).map(str::to_owned));
         }
         for key in ["failure", "sandbox"] {
             notes.extend(self.status.get(key).and_then(Value::as_str).map(|text| format!("{key}: {text}")));
         }
         if self.unit.active == "failed" {
-            notes
-                .push(format!("it is not started again by itself; `lumenctl logs {}` tells why", self.stage));
+            let why = self.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+            let log = if self.unit.exit >= 200 { "manager" } else { self.stage };
+            notes.push(format!("it is not started again by itself; `lumenctl logs {log}` tells why{why}"));
         } else if self.unit.active == "active" {
             notes.extend(self.trouble.clone());
         }
@@ -233,13 +242,14 @@ mod tests {
 
     fn overview(active: &str) -> Overview {
         let unit = Unit { active: active.to_owned(), pid: 7, ..Unit::default() };
-        let status = serde_json::json!({"backend": "sway", "why": "because", "generation": 255, "notes": ["watch out"]});
+        let status = serde_json::json!({"backend": "sway", "why": "because", "generation": 255, "notes": ["watch out"], "set_aside": ["x265 is set aside"]});
         let Value::Object(status) = status else { panic!("an object") };
         let stages = Stage::ALL.map(|stage| StageLine {
             stage: stage.name(),
             unit: unit.clone(),
             status: status.clone(),
             trouble: None,
+            reason: None,
         });
         Overview {
             user: "ada".into(),
@@ -264,6 +274,7 @@ mod tests {
             "sway",
             "because",
             "vdisplayd, captured, encoded, transportd, inputd: watch out",
+            "vdisplayd, captured, encoded, transportd, inputd: x265 is set aside",
             "no session",
         ] {
             assert!(shown.contains(word), "no {word:?} in:\n{shown}");
@@ -285,6 +296,8 @@ mod tests {
         overview.stages[2].unit =
             Unit { active: "failed".into(), result: "exit-code".into(), exit: 78, ..Unit::default() };
         assert_eq!(overview.verdict(), ExitCode::FAILURE);
-        assert!(text(&overview, &ada()).contains("failed (exit 78)"));
+        overview.stages[2].reason = Some("encoded.toml:2: unknown field".into());
+        let shown = text(&overview, &ada());
+        assert!(shown.contains("failed (exit 78)") && shown.contains("encoded.toml:2"), "{shown}");
     }
 }

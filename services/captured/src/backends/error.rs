@@ -133,6 +133,22 @@ pub enum SourceError {
     },
 }
 
+impl SourceError {
+    /// Whether the way of capturing failed, and another one may do better; else there is nothing to capture.
+    pub fn is_backends_own(&self) -> bool {
+        use wlroots::WireError;
+        match self {
+            Self::Lost(error) => matches!(error, WireError::Refused { .. } | WireError::Garbage { .. }),
+            Self::Format { .. } | Self::Refused { .. } | Self::Layout(_) => true,
+            Self::PipeWire { .. } | Self::Short { .. } | Self::Moved { .. } | Self::Memory(_) => true,
+            Self::Silent { .. } | Self::NoOutput { .. } | Self::OutputGone { .. } => false,
+            Self::NoProtocol { .. } | Self::Rotated { .. } | Self::PipeWireModule { .. } => false,
+            Self::PipeWireGone { .. } | Self::NoNode { .. } | Self::NodeGone { .. } => false,
+            Self::NotLinked { .. } | Self::Stream { .. } | Self::System { .. } => false,
+        }
+    }
+}
+
 impl From<SourceError> for Failure {
     fn from(error: SourceError) -> Self {
         let (class, advice) = match &error {

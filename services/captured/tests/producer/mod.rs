@@ -145,7 +145,8 @@ impl Display for Node {
             height: spec.height,
             refresh_mhz: spec.refresh_mhz,
         };
-        open(source, spec)
+        let ladder = lumen_stage::Ladder::take(&mut Vec::new(), lumen_stage::ladder::QUIET);
+        open(source, spec, &ladder.unwrap())
     }
 
     fn release(&self, _: SessionId, _: &Pulse) {

@@ -6,6 +6,8 @@ pub mod openh264;
 use std::fmt;
 
 use arrayvec::ArrayVec;
+use kernel::Kernel;
+use lumen_stage::ladder::Inside;
 
 use crate::picture::Picture;
 
@@ -100,6 +102,16 @@ pub enum EncodeError {
     /// More pieces than an AccessUnit may have.
     #[error("openh264 returned {0} layers for one picture")]
     TooManyLayers(i32),
+    /// This process ends, and the next one opens the next rung of the ladder.
+    #[error("the encoder is set aside, and the next incarnation takes another one")]
+    Falling,
+}
+
+impl EncodeError {
+    /// Whether it is the backend that failed.
+    pub fn is_backends_own(&self) -> bool {
+        matches!(self, Self::Library(_) | Self::Refused { .. } | Self::TooManyLayers(_))
+    }
 }
 
 /// What an encoder is made for. A new size is a new encoder.
@@ -123,6 +135,16 @@ pub trait Encoder: Send {
 
     /// Name and version, for status.
     fn describe(&self) -> &str;
+
+    /// What converts pixels for it.
+    fn kernel(&self) -> Kernel {
+        Kernel::best()
+    }
+
+    /// Work begins that is its own although it is done outside of [`Encoder::encode`], until the answer is dropped.
+    fn begin(&self) -> Option<Inside> {
+        None
+    }
 }
 
 /// Makes encoders, all of one backend.
@@ -133,6 +155,8 @@ pub trait Factory: Send + Sync {
     /// The backend refuses the shape.
     fn make(&self, shape: Shape) -> Result<Box<dyn Encoder>, EncodeError>;
 
-    /// Name and version, and why it was chosen.
-    fn describe(&self) -> (&str, &str);
+    /// Whether the process is about to end for another backend: nothing is to be opened or told any more.
+    fn is_falling(&self) -> bool {
+        false
+    }
 }

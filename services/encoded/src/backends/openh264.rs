@@ -13,7 +13,7 @@ use openh264_sys2::{
     self as sys, API, DynamicAPI, ISVCEncoder, ISVCEncoderVtbl, SEncParamExt, SFrameBSInfo, SSourcePicture,
 };
 
-use super::{Coding, EncodeError, Encoded, Encoder, Factory, Qp, Shape};
+use super::{Coding, EncodeError, Encoded, Encoder, Factory, Qp, Shape, kernel::Kernel};
 
 /// Threads that openh264 takes at most.
 const MAX_THREADS: u16 = 4;
@@ -77,26 +77,33 @@ fn load() -> Result<DynamicAPI, EncodeError> {
 pub struct Software {
     library: Library,
     threads: u16,
-    why: String,
+    kernel: Kernel,
 }
 
 impl Software {
-    /// Encoders with `threads` threads each; `why` they were chosen is for people.
+    /// Encoders with `threads` threads each.
     ///
     /// # Errors
     /// There is no library.
-    pub fn new(threads: u16, why: impl Into<String>) -> Result<Self, EncodeError> {
-        Ok(Self { library: Library::open()?, threads: threads.clamp(1, MAX_THREADS), why: why.into() })
+    pub fn new(threads: u16) -> Result<Self, EncodeError> {
+        let threads = threads.clamp(1, MAX_THREADS);
+        Ok(Self { library: Library::open()?, threads, kernel: Kernel::best() })
+    }
+
+    /// Encoders with one thread, for which pixels are converted without any instruction that not every machine has.
+    ///
+    /// # Errors
+    /// There is no library.
+    pub fn plain() -> Result<Self, EncodeError> {
+        Ok(Self { kernel: Kernel::Portable, ..Self::new(1)? })
     }
 }
 
 impl Factory for Software {
     fn make(&self, shape: Shape) -> Result<Box<dyn Encoder>, EncodeError> {
-        Ok(Box::new(OpenH264::new(&self.library, shape, self.threads)?))
-    }
-
-    fn describe(&self) -> (&str, &str) {
-        (&self.library.name, &self.why)
+        let mut encoder = OpenH264::new(&self.library, shape, self.threads)?;
+        encoder.kernel = self.kernel;
+        Ok(Box::new(encoder))
     }
 }
 
@@ -108,6 +115,7 @@ pub struct OpenH264 {
     params: Box<SEncParamExt>,
     info: Box<SFrameBSInfo>,
     pictures: u64,
+    kernel: Kernel,
 }
 
 // SAFETY: the handle is owned by this value alone, and openh264 has no thread affinity.
@@ -132,6 +140,7 @@ impl OpenH264 {
             params: Box::default(),
             info: Box::default(),
             pictures: 0,
+            kernel: Kernel::best(),
         };
         encoder.initialise(threads)?;
         Ok(encoder)
@@ -263,6 +272,10 @@ impl Encoder for OpenH264 {
 
     fn describe(&self) -> &str {
         &self.library.name
+    }
+
+    fn kernel(&self) -> Kernel {
+        self.kernel
     }
 }
 

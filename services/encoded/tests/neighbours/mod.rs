@@ -45,10 +45,6 @@ impl Factory for Counted {
         self.made.fetch_add(1, SeqCst);
         self.software.make(shape)
     }
-
-    fn describe(&self) -> (&str, &str) {
-        self.software.describe()
-    }
 }
 
 /// Hands the other end of each link to the test.
@@ -86,7 +82,7 @@ impl Street {
     pub fn new(lease: Duration, on_thread: fn()) -> Self {
         let (sender, doors) = mpsc::channel();
         let made = Arc::new(AtomicUsize::new(0));
-        let software = Software::new(1, "a test").unwrap();
+        let software = Software::new(1).unwrap();
         let board = Board::default();
         let common = Common {
             heir_until_ns: 0,

@@ -61,15 +61,15 @@ struct Greeting {
 }
 
 impl Compositor {
-    /// Asks the compositor behind `socket` for the output called `name`. Waits for its two answers, 0.7 s
-    /// each at most.
+    /// Asks the compositor behind `socket` for the output called `name`, and for a way of capturing, which is
+    /// ext-image-copy-capture only if `copy_capture` allows it. Waits for its two answers, 0.7 s each at most.
     ///
     /// # Errors
     /// `Silent`, `Lost`, `NoOutput`, `NoProtocol`.
-    pub fn find(socket: UnixStream, name: &str) -> Result<Self, SourceError> {
+    pub fn find(socket: UnixStream, name: &str, copy_capture: bool) -> Result<Self, SourceError> {
         let mut greeting = Greeting::new(socket)?;
         let shm = greeting.bind(Interface::Shm, 1)?;
-        let offered = greeting.capture_protocol()?;
+        let offered = greeting.capture_protocol(copy_capture)?;
         let output = greeting.output(name)?;
         Ok(Self { wire: greeting.wire, shm, output, offered })
     }
@@ -104,12 +104,16 @@ impl Greeting {
         id
     }
 
+    fn offers(&self, interface: Interface) -> bool {
+        self.globals.iter().any(|global| global.interface == interface.name())
+    }
+
     /// ext-image-copy-capture where it is whole, because it missed no picture where wlr-screencopy missed one
     /// in some hundred.
-    fn capture_protocol(&mut self) -> Result<Offered, SourceError> {
-        let source_maker = self.bind(Interface::SourceMaker, 1);
-        let copy_capture = self.bind(Interface::CopyCapture, 1);
-        if let (Ok(source_maker), Ok(copy_capture)) = (source_maker, copy_capture) {
+    fn capture_protocol(&mut self, copy_capture: bool) -> Result<Offered, SourceError> {
+        if copy_capture && self.offers(Interface::SourceMaker) && self.offers(Interface::CopyCapture) {
+            let source_maker = self.bind(Interface::SourceMaker, 1)?;
+            let copy_capture = self.bind(Interface::CopyCapture, 1)?;
             return Ok(Offered::CopyCapture { source_maker, copy_capture });
         }
         Ok(Offered::Screencopy { manager: self.bind(Interface::Screencopy, SCREENCOPY)? })

@@ -143,7 +143,7 @@ impl CopyCapture {
 
 impl Capture for CopyCapture {
     fn name(&self) -> &'static str {
-        "ext-image-copy-capture"
+        super::COPY_CAPTURE
     }
 
     fn why(&self) -> &'static str {

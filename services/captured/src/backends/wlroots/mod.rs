@@ -29,6 +29,11 @@ use std::os::{
 };
 use wire::{Id, Wire};
 
+/// What its two ways of capturing are called, better first.
+pub const COPY_CAPTURE: &str = "ext-image-copy-capture";
+/// As [`COPY_CAPTURE`].
+pub const SCREENCOPY: &str = "wlr-screencopy";
+
 /// One way of capturing.
 trait Capture: Send {
     fn name(&self) -> &'static str;
@@ -63,12 +68,17 @@ pub struct Wlroots {
 }
 
 impl Wlroots {
-    /// Finds the output called `name` behind `socket`, which it owns from now on.
+    /// Finds the output called `name` behind `socket`, which it owns from now on. It is captured in the best way that the
+    /// compositor offers and `is_allowed` by its name; by screencopy if none is.
     ///
     /// # Errors
     /// No such output, no way of capturing it, or a compositor that does not answer.
-    pub fn new(socket: UnixStream, name: &str) -> Result<Self, SourceError> {
-        let mut compositor = Compositor::find(socket, name)?;
+    pub fn new(
+        socket: UnixStream,
+        name: &str,
+        is_allowed: impl Fn(&'static str) -> bool,
+    ) -> Result<Self, SourceError> {
+        let mut compositor = Compositor::find(socket, name, is_allowed(COPY_CAPTURE))?;
         let Compositor { wire, output, offered, .. } = &mut compositor;
         let capture: Box<dyn Capture> = match *offered {
             Offered::CopyCapture { source_maker, copy_capture } => {

@@ -178,7 +178,7 @@ impl Screencopy {
 
 impl Capture for Screencopy {
     fn name(&self) -> &'static str {
-        "wlr-screencopy"
+        super::SCREENCOPY
     }
 
     fn why(&self) -> &'static str {
