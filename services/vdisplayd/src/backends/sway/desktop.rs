@@ -136,10 +136,11 @@ mod tests {
     #[test]
     fn newest_socket_comes_first() {
         let folder = tempfile::tempdir().unwrap();
-        for (name, age_s) in [("sway-ipc.7.1.sock", 100), ("sway-ipc.7.2.sock", 1), ("sway-ipc.7.3.sock", 50)]
+        for (name, made_s) in
+            [("sway-ipc.7.1.sock", 1), ("sway-ipc.7.2.sock", 100), ("sway-ipc.7.3.sock", 50)]
         {
             let file = fs::File::create(folder.path().join(name)).unwrap();
-            file.set_modified(SystemTime::now() - std::time::Duration::from_secs(age_s)).unwrap();
+            file.set_modified(SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(made_s)).unwrap();
         }
         let names: Vec<_> =
             sockets(folder.path(), 7).iter().map(|p| p.file_name().unwrap().to_owned()).collect();
