@@ -6,6 +6,7 @@ use lumen_ipc::{Stage, bus::StreamSpec};
 use lumen_stage::{
     Boot, Exit, Ladder, Sessions, boot,
     bus::{CallError, require_stage, session_id},
+    inherited,
     status::Stage1,
 };
 use zbus::{Connection, interface, message::Header};
@@ -74,6 +75,7 @@ fn check(spec: &StreamSpec) -> Result<(), String> {
 /// No encoder, or no bus.
 pub async fn serve(mut boot: Boot<Config>) -> Result<(), Exit> {
     let ladder = Ladder::take(&mut boot.stored, boot.config.set_aside.0)?;
+    let unknown = inherited::discard(std::mem::take(&mut boot.stored)) as u64;
     let rungs =
         Rungs::new(&boot.config, ladder.clone()).map_err(|error| Exit::Environment(error.to_string()))?;
     let board = Board::default();
@@ -95,6 +97,7 @@ pub async fn serve(mut boot: Boot<Config>) -> Result<(), Exit> {
         let (first, why) = rungs.describe();
         let backend = board.find(in_use).unwrap_or_else(|| first.to_owned());
         report.set("backend", backend).set("why", why).set("set_aside", descents.descents());
+        report.set("unknown_descriptors", unknown);
         board.fill(report);
     });
     let path = boot.stage.object_path();

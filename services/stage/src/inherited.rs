@@ -60,6 +60,17 @@ pub fn remove(name: &str) -> Result<(), StoreError> {
     sd_notify::notify(&[NotifyState::FdStoreRemove, NotifyState::FdName(name)]).map_err(StoreError::Notify)
 }
 
+/// Removes what nobody knows from the store, which else fills up; how many there were.
+pub fn discard(stored: Vec<Stored>) -> usize {
+    let count = stored.len();
+    for Stored { name, .. } in stored {
+        tracing::warn!("removed {name:?} from the fd store: this version does not know it");
+        // Without systemd there is no store to remove it from.
+        let _ = remove(&name);
+    }
+    count
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
