@@ -223,6 +223,23 @@ impl Constellation {
         Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
     }
 
+    /// Adds lines to the `[Service]` of a stage's unit, from its next start on; beside the shipped files, which stay.
+    pub fn drop_in(&self, stage: &str, lines: &str) -> Result<()> {
+        let drop_ins = self.runtime_dir().join(format!("lumen-run/units/lumen-{stage}.service.d"));
+        fs::create_dir_all(&drop_ins)?;
+        fs::write(drop_ins.join("95-test.conf"), format!("[Service]\n{lines}\n"))?;
+        let output = self.systemctl(&["daemon-reload"])?;
+        ensure!(output.status.success(), "daemon-reload: {}", text(&output));
+        Ok(())
+    }
+
+    /// `systemctl VERB` for a stage's unit; its failure is an error.
+    pub fn unit(&self, verb: &str, stage: &str) -> Result<()> {
+        let output = self.systemctl(&[verb, &format!("lumen-{stage}.service")])?;
+        ensure!(output.status.success(), "{verb} {stage}: {}", text(&output));
+        Ok(())
+    }
+
     /// The main process of a stage.
     pub fn pid(&self, stage: &str) -> Result<u32> {
         Ok(self.property(&format!("lumen-{stage}.service"), "MainPID")?.parse()?)

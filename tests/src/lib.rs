@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod constellation;
+pub mod effort;
 pub mod lab;
 pub mod overview;
 pub mod probe;

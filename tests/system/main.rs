@@ -5,6 +5,8 @@
 mod a_booted_machine_streams;
 mod a_restart_is_a_blink_in_the_recording;
 mod a_still_screen_is_sharp_and_quiet;
+mod backends_that_crash_are_set_aside;
+mod bad_state_is_told_and_no_storm;
 mod changes_in_mid_stream;
 mod counters_agree_from_capture_to_picture;
 mod desktop_life_locks_and_goes_on;
@@ -20,6 +22,8 @@ mod gnome_serves_two_clients_at_their_modes;
 mod gnome_streams_sharp_and_true;
 mod gnome_tells_the_pointer_apart;
 mod hostile_stages_disturb_nobody;
+mod hung_stages_come_back_and_slow_readers_are_spared;
+mod idle_stages_sleep;
 mod impossible_wishes_are_explained;
 mod nothing_is_left_after_stop;
 mod parity_mends_what_the_network_drops;

@@ -7,7 +7,7 @@ use std::{fs, net::UdpSocket, path::PathBuf, time::Duration};
 
 use anyhow::{Result, ensure};
 use lumen_tests::{
-    Constellation,
+    Constellation, Probe,
     constellation::{PORT, Setup, USER, run, text, user, wait},
 };
 
@@ -52,6 +52,28 @@ fn an_unwritable_state_directory_is_told() -> Result<()> {
     let _state = Tmpfs::mount("ro")?;
     let host = Setup::default().start_without("transportd")?;
     given_up(&host, "transportd", "69", &["lumen-transportd", "Read-only"])
+}
+
+/// Sabotage: write the list of clients in place, or end because it cannot be written.
+#[test]
+fn a_disk_that_fills_up_is_told_and_costs_no_session() -> Result<()> {
+    let state = Tmpfs::mount("size=64k")?;
+    let host = Setup::stamp(&[]).start()?;
+    let (probe, other) = (Probe::allowed(&host)?, Probe::new()?.fingerprint()?);
+    let watching = probe.start(&["--seconds", "4"])?;
+    let filler = state.path.join("filler");
+    ensure!(fs::write(&filler, [0; 1 << 17]).is_err(), "the disk is not full");
+    let refused = host.lumenctl("allow", &[&other])?;
+    let said = text(&refused);
+    ensure!(!refused.status.success() && said.contains("free some space"), "{said}");
+    ensure!(said.contains("lumen-transportd"), "the file is not named: {said}");
+    watching.finish()?.success()?;
+    ensure!(host.property("lumen-transportd.service", "NRestarts")? == "0", "{}", host.logs());
+    fs::remove_file(&filler)?;
+    let allowed = host.lumenctl("allow", &[&other])?;
+    ensure!(allowed.status.success(), "{}", text(&allowed));
+    probe.stream(&["--seconds", "1"])?.success()?;
+    Ok(())
 }
 
 /// A file system of its own at the place of transportd's state (systemd 252); unmounted when dropped.

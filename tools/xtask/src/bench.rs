@@ -3,6 +3,7 @@
 pub mod cpu;
 pub mod hop;
 pub mod pipeline;
+pub mod starved;
 pub mod syscalls;
 
 use std::time::Duration;

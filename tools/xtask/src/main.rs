@@ -62,6 +62,12 @@ enum Bench {
         #[arg(long, default_value_t = 5)]
         seconds: u32,
     },
+    /// Latency beside one busy thread a core, and its ratio to that without (promise P9). Needs root and `make build`.
+    Starved {
+        /// How long to stream, each time.
+        #[arg(long, default_value_t = 8)]
+        seconds: u32,
+    },
     /// System calls a frame, stage by stage. Needs root, strace and `make build`.
     Syscalls {
         /// How long to count.
@@ -82,6 +88,7 @@ fn main() -> anyhow::Result<ExitCode> {
             bench::pipeline::run(seconds).map(|()| ExitCode::SUCCESS)
         }
         Chore::Bench(Bench::Cpu { seconds }) => bench::cpu::run(seconds).map(|()| ExitCode::SUCCESS),
+        Chore::Bench(Bench::Starved { seconds }) => bench::starved::run(seconds).map(|()| ExitCode::SUCCESS),
         Chore::Bench(Bench::Syscalls { seconds }) => {
             bench::syscalls::run(seconds).map(|()| ExitCode::SUCCESS)
         }
