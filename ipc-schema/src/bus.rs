@@ -72,6 +72,9 @@ pub struct Source {
     pub node: Option<u32>,
     /// `object.serial` of the PipeWire node, where known: ids are used again, serials are not.
     pub serial: Option<u64>,
+    /// The PipeWire node takes another rate only together with another size: the reader is to negotiate another size
+    /// first, and then this one.
+    pub detour: Option<bool>,
     /// The wl_output's name.
     pub output: Option<String>,
     /// Pixels.

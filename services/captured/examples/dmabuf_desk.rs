@@ -96,6 +96,7 @@ impl Desk {
             fd: Some(OwnedFd::from(fd).into()),
             node: Some(node),
             serial: None,
+            detour: None,
             output: None,
             width: spec.width,
             height: spec.height,

@@ -4,7 +4,7 @@ use crate::{
     backends::{
         Source,
         pattern::Pattern,
-        pipewire::PipeWire,
+        pipewire::{Asked, PipeWire},
         wlroots::{SCREENCOPY, Wlroots},
     },
     tried::Tried,
@@ -96,7 +96,7 @@ const PIPEWIRE: [&str; 2] = ["pipewire-dmabuf", "pipewire-memfd"];
 /// # Errors
 /// An answer that makes no sense, or a source that does not work.
 pub fn open(source: bus::Source, spec: &OutputSpec, ladder: &Ladder) -> Result<Box<dyn Source>, Failure> {
-    let bus::Source { kind, fd, node, serial, output, .. } = source;
+    let bus::Source { kind, fd, node, serial, output, detour, .. } = source;
     let mode = Mode { width: source.width, height: source.height, refresh_mhz: source.refresh_mhz };
     let purpose = mode.to_string();
     if ladder.is_falling() {
@@ -114,9 +114,10 @@ pub fn open(source: bus::Source, spec: &OutputSpec, ladder: &Ladder) -> Result<B
             let first = usize::from(spec.memory.as_deref() != Some("dmabuf"));
             let chosen = PIPEWIRE.get(first..).and_then(|ways| ladder.choose(ways, &purpose));
             let (_, rung) = chosen.expect("there is at least one way");
+            let asked = Asked { mode, dmabuf: rung.name() == PIPEWIRE[0], detour: detour == Some(true) };
             let source = {
                 let _inside = rung.begin();
-                PipeWire::new(fd.into(), (node, serial), mode, rung.name() == PIPEWIRE[0])?
+                PipeWire::new(fd.into(), (node, serial), asked)?
             };
             Ok(Box::new(Tried::new(source, rung)))
         }

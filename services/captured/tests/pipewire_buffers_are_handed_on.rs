@@ -50,6 +50,26 @@ impl Bench {
     }
 }
 
+// Sabotage: leave the detour out, or tell the mode or show a picture of it. (Seen with Mutter 48: asked for another rate at
+// the same size it keeps the old one.)
+#[test]
+fn node_that_takes_a_rate_only_with_a_size_is_asked_for_another_size_first() {
+    let daemon = Daemon::start();
+    let producer = Producer::start(&daemon, Manner::default());
+    let node = Node::new(&daemon, producer.node());
+    node.detour.store(true, Relaxed);
+    let captured = Captured::new(node, LONG);
+    let reader = captured.open(spec(1280, 720));
+    producer.wait_for(&captured.board);
+    producer::until("the wished size", || producer.size() == (1280, 720));
+    let mut bench = Bench { captured, producer, reader, _daemon: daemon };
+    let frame = bench.pass(Picture { byte: 7, ..Picture::default() });
+    bench.reader.give_back(&frame);
+    let sizes = bench.reader.pools.iter().map(|pool| (pool.layout().width, pool.layout().height));
+    assert!(sizes.eq([(1280, 720)]), "a picture of the detour was told");
+    assert_eq!(bench.producer.known.first_size.load(Relaxed), 1280 << 32 | 722);
+}
+
 // Sabotage: copy, announce other descriptors than the producer's, or leave refresh or size open in the first offer.
 #[test]
 fn pictures_are_read_where_the_producer_wrote_them() {

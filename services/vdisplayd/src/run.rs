@@ -309,16 +309,17 @@ impl Run {
 /// What captured is told.
 fn source(acquired: Acquired) -> Source {
     let Acquired { made, pictures, .. } = acquired;
-    let (kind, fd, node) = match pictures {
-        Pictures::Wayland(fd) => ("wayland", Some(fd.into()), None),
-        Pictures::PipeWire { fd, node } => ("pipewire", Some(fd.into()), Some(node)),
-        Pictures::Pattern => ("pattern", None, None),
+    let (kind, fd, node, detour) = match pictures {
+        Pictures::Wayland(fd) => ("wayland", Some(fd.into()), None, false),
+        Pictures::PipeWire { fd, node, detour } => ("pipewire", Some(fd.into()), Some(node), detour),
+        Pictures::Pattern => ("pattern", None, None, false),
     };
     Source {
         kind: kind.to_owned(),
         fd,
         node,
         serial: None,
+        detour: detour.then_some(true),
         output: made.output,
         width: made.mode.width,
         height: made.mode.height,

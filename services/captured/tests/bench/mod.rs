@@ -185,6 +185,7 @@ impl Display for Direct {
             output: Some(self.name.into()),
             node: None,
             serial: None,
+            detour: None,
             width: spec.width,
             height: spec.height,
             refresh_mhz: spec.refresh_mhz,

@@ -28,7 +28,7 @@ use std::{
     path::PathBuf,
     sync::{
         Arc,
-        atomic::{AtomicU32, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
     },
 };
 
@@ -114,6 +114,8 @@ pub struct Picture {
 pub struct Node {
     socket: PathBuf,
     pub node: AtomicU32,
+    /// Whether it takes another rate only with another size.
+    pub detour: AtomicBool,
     pub acquired: AtomicU32,
     pub released: AtomicU32,
 }
@@ -126,7 +128,7 @@ impl Node {
     /// Of a daemon that listens there.
     pub fn at(socket: PathBuf, node: u32) -> Arc<Self> {
         let [node, acquired, released] = [node, 0, 0].map(AtomicU32::new);
-        Arc::new(Self { socket, node, acquired, released })
+        Arc::new(Self { socket, node, detour: AtomicBool::new(false), acquired, released })
     }
 }
 
@@ -140,6 +142,7 @@ impl Display for Node {
             fd: Some(OwnedFd::from(fd).into()),
             node: Some(self.node.load(Relaxed)),
             serial: None,
+            detour: Some(self.detour.load(Relaxed)),
             output: None,
             width: spec.width,
             height: spec.height,

@@ -54,6 +54,8 @@ pub struct Known {
     pub streaming: AtomicU32,
     /// Width and height of the format that was set.
     pub size: AtomicU64,
+    /// Those of the format that was set first.
+    pub first_size: AtomicU64,
     /// Thousandths of a hertz of its maxFramerate.
     pub rate_mhz: AtomicU32,
     /// How many buffers there are.
@@ -197,7 +199,10 @@ fn run(fd: OwnedFd, manner: Manner, inbox: &Receiver<Order>, known: &Arc<Known>)
                         inner.dmabuf = true;
                     }
                 }
-                on_format.size.store(u64::from(size.0) << 32 | u64::from(size.1), Relaxed);
+                let packed = u64::from(size.0) << 32 | u64::from(size.1);
+                on_format.size.store(packed, Relaxed);
+                // Only the first one finds a 0.
+                let _ = on_format.first_size.compare_exchange(0, packed, Relaxed, Relaxed);
                 on_format.rate_mhz.store(rate, Relaxed);
                 let params = buffer_params(&inner);
                 let mut pods: Vec<&Pod> =

@@ -55,6 +55,8 @@ pub enum Pictures {
         fd: OwnedFd,
         /// Id of the stream's node.
         node: u32,
+        /// As in [`lumen_ipc::bus::Source::detour`].
+        detour: bool,
     },
     /// captured draws them itself.
     Pattern,

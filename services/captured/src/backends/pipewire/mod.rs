@@ -45,10 +45,26 @@ use stock::{Handing, Stock};
 /// Streams given up in a row because their buffers had no memory.
 const MOST_RENEWED: u64 = 8;
 
+/// By how many rows a detour's size differs. Because chroma wants an even number of them.
+const DETOUR_ROWS: u32 = 2;
+
+/// What is wanted of a node.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked {
+    /// Its size and rate, where it follows its reader.
+    pub mode: Mode,
+    /// GPU memory is welcome.
+    pub dmabuf: bool,
+    /// It takes another rate only together with another size, so another size is negotiated first.
+    pub detour: bool,
+}
+
 /// A node's pictures.
 pub struct PipeWire {
     connection: Connection,
     wish: Wish,
+    /// What is wished when the other side has agreed to the detour.
+    then: Option<Mode>,
     node: u32,
     serial: Option<u64>,
     format: Option<Format>,
@@ -68,26 +84,27 @@ pub struct PipeWire {
 }
 
 impl PipeWire {
-    /// A stream from `node` (which must have this `serial`, where known) over `socket`, at `mode` where the node follows
-    /// its reader. `dmabuf`: GPU memory is welcome.
+    /// A stream from `node` (which must have this `serial`, where known) over `socket`.
     ///
     /// # Errors
     /// libpipewire is incomplete, or the kernel refuses.
     pub fn new(
         socket: OwnedFd,
         (node, serial): (u32, Option<u64>),
-        mode: Mode,
-        dmabuf: bool,
+        asked: Asked,
     ) -> Result<Self, SourceError> {
         // Only rows that lie one after the other: nobody downstream imports into a GPU yet.
-        let modifiers = if dmabuf { vec![LINEAR] } else { Vec::new() };
-        let wish = Wish { mode, modifiers };
+        let modifiers = if asked.dmabuf { vec![LINEAR] } else { Vec::new() };
+        let then = asked.detour.then_some(asked.mode);
+        let height = asked.mode.height + if asked.detour { DETOUR_ROWS } else { 0 };
+        let wish = Wish { mode: Mode { height, ..asked.mode }, modifiers };
         let connection = Connection::open(socket, node, &wish.params())?;
         let progress = Progress::new(node)?;
         connection.watch(progress.timer())?;
         Ok(Self {
             connection,
             wish,
+            then,
             node,
             serial,
             format: None,
@@ -178,25 +195,29 @@ impl PipeWire {
         self.counts.formats += 1;
         let too_many = self.progress.too_many_formats();
         match format::answer(pod) {
-            None => return Err(SourceError::Format { offered: "one that was not asked for".into() }),
-            Some(_) if too_many && !self.wish.modifiers.is_empty() => return self.refuse_memory(),
+            None => Err(SourceError::Format { offered: "one that was not asked for".into() }),
+            Some(_) if too_many && !self.wish.modifiers.is_empty() => self.refuse_memory(),
             Some(Answer::Choose(format, theirs)) => {
                 let chosen = self.wish.modifiers.iter().copied().find(|modifier| theirs.contains(modifier));
                 let chosen = chosen
                     .ok_or_else(|| SourceError::Format { offered: format!("modifiers {theirs:x?}") })?;
-                return self.connection.ask(&self.wish.fixate(format, chosen));
+                self.connection.ask(&self.wish.fixate(format, chosen))
             }
             Some(Answer::Fixed(format)) => self.agreed(format),
         }
-        Ok(())
     }
 
-    fn agreed(&mut self, format: Format) {
+    fn agreed(&mut self, format: Format) -> Result<(), SourceError> {
+        if let Some(mode) = self.then.take() {
+            self.wish.mode = mode;
+            return self.reconnect();
+        }
         if self.format.replace(format) != Some(format) {
             self.stock.unsettle();
         }
         let Format { width, height, refresh_mhz, .. } = format;
         self.events.push_back(Event::Mode(Mode { width, height, refresh_mhz }));
+        Ok(())
     }
 
     fn forget_format(&mut self) {

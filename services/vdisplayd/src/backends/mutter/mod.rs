@@ -127,9 +127,11 @@ impl Mutter {
                     self.record(session, mode, &desk).await?;
                 }
                 let Some(placed) = self.outputs.get_mut(&session) else { return Ok(None) };
+                // Mutter 48 was seen to keep its monitor's rate where the size is the same.
+                let detour = placed.monitor.is_some() && differ_in_rate_alone(placed.made.mode, mode);
                 placed.made.mode = mode;
                 self.write(session);
-                self.acquired(session, false).map(Some)
+                self.acquired(session, false, detour).map(Some)
             }
         }
     }
@@ -165,7 +167,7 @@ impl Mutter {
         self.outputs
             .insert(session, Placed { made, cast: None, monitor: None, pid: Some(desk.pid), gone: None });
         let acquired = match self.record(session, mode, desk).await {
-            Ok(()) => self.acquired(session, true),
+            Ok(()) => self.acquired(session, true, false),
             Err(failure) => Err(failure),
         };
         if acquired.is_err() {
@@ -314,7 +316,7 @@ impl Mutter {
         Ok(())
     }
 
-    fn acquired(&self, session: SessionId, fresh: bool) -> Result<Acquired, Failure> {
+    fn acquired(&self, session: SessionId, fresh: bool, detour: bool) -> Result<Acquired, Failure> {
         let gone = || Failure::new(FailureClass::Internal, "the Output is gone", "connect again");
         let placed = self.outputs.get(&session).ok_or_else(gone)?;
         let cast = placed.cast.as_ref().ok_or_else(gone)?;
@@ -322,7 +324,7 @@ impl Mutter {
         let fd = UnixStream::connect(&socket).map_err(|error| no_pipewire(&socket, &error))?;
         Ok(Acquired {
             made: placed.made.clone(),
-            pictures: Pictures::PipeWire { fd: fd.into(), node: cast.recording.node },
+            pictures: Pictures::PipeWire { fd: fd.into(), node: cast.recording.node, detour },
             fresh,
             ready: placed.monitor.is_some(),
         })
@@ -340,6 +342,11 @@ impl Mutter {
             self.watch = Some(watch.abort_handle());
         }
     }
+}
+
+fn differ_in_rate_alone(one: Mode, other: Mode) -> bool {
+    let size = |mode: Mode| (mode.width, mode.height);
+    size(one) == size(other) && one.refresh_mhz != other.refresh_mhz
 }
 
 /// Name in the fd store.
