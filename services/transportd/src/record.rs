@@ -228,6 +228,7 @@ impl Record {
     pub fn set_mode(&self, mode: Mode) {
         let size = u64::from(mode.width & 0xffff) << 48 | u64::from(mode.height & 0xffff) << 32;
         self.set_number(MODE, size | u64::from(mode.refresh_mhz));
+        failpoint::at(recover::MODE_STORED);
     }
 
     /// Number of the text that inputd was told last: one that is told again with it is not typed again.

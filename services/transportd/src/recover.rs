@@ -46,6 +46,8 @@ lumen_stage::steps! {
     FORGIVEN = "forgiven";
     /// The record has the bitrate that the client asks for.
     BITRATE_STORED = "bitrate-stored";
+    /// The record has the mode that the pictures have now.
+    MODE_STORED = "mode-stored";
 }
 
 /// All that an incarnation starts with.

@@ -24,8 +24,8 @@ const LAST_PICTURE: Duration = Duration::from_secs(1);
 /// What must be the same afterwards.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Identity {
-    /// Names and units of Outputs and apps.
-    units: String,
+    /// Units of Outputs and apps.
+    units: Vec<String>,
     /// Process of the program in the desktop.
     app: Vec<u32>,
 }
@@ -34,10 +34,10 @@ impl Identity {
     fn of(host: &Constellation) -> Result<Self> {
         let words = ["list-units", "--plain", "--no-legend", "lumen-output-*", "lumen-app-*"];
         let units = host.systemctl(&words)?;
-        Ok(Self {
-            units: String::from_utf8_lossy(&units.stdout).into_owned(),
-            app: host.processes("lumen-stamp"),
-        })
+        // What describes them behind their names has the mode, which may change.
+        let lines = String::from_utf8_lossy(&units.stdout).into_owned();
+        let names = lines.lines().filter_map(|line| line.split_whitespace().next());
+        Ok(Self { units: names.map(str::to_owned).collect(), app: host.processes("lumen-stamp") })
     }
 }
 

@@ -18,7 +18,7 @@ use super::{
 const APART: Duration = Duration::from_millis(1300);
 /// Within which the next incarnation comes to any step: the client's next wish takes longest.
 const COMES: Duration = Duration::from_secs(6);
-/// The client asks for another bitrate, which makes transportd write it down, each two seconds for so long.
+/// For so long the client asks for another bitrate or refresh rate every other second, so that transportd writes it down.
 const WISHES_S: usize = 400;
 
 /// Kills each of `stages`, and its next incarnation at one step after the other.
@@ -47,10 +47,11 @@ pub fn run(stages: &[&'static str]) -> Result<()> {
     Ok(())
 }
 
-/// Changes of the bitrate, for the probe.
+/// Changes of the stream, for the probe.
 fn wishes() -> Vec<String> {
-    let wish = |second: usize| format!("{second}:bitrate={}M", 9 + second / 2 % 2);
-    (2..WISHES_S).step_by(2).map(wish).collect()
+    const TURN: [&str; 4] = ["bitrate=9M", "mode=1280x720@50", "bitrate=10M", "mode=1280x720@60"];
+    let wish = |(n, what)| format!("{}:{what}", 2 * n + 2);
+    TURN.into_iter().cycle().enumerate().take(WISHES_S / 2).map(wish).collect()
 }
 
 fn die_at(host: &Constellation, switches: &Switches, stage: &str, step: &str) -> Result<()> {
