@@ -178,7 +178,8 @@ pub fn pair(answer: &Answer) -> Response {
         Answer::PairingSecret(bytes) => paired.element("pairingsecret", hex::encode(bytes)).finish(),
         Answer::Paired => paired.finish(),
         Answer::Failed(error) => {
-            Document::failure(400, &error.to_string(), "/pair").element("paired", 0).finish()
+            let message = format!("Pairing failed: {error}.");
+            Document::failure(400, &message, "/pair").element("paired", 0).finish()
         }
     })
 }

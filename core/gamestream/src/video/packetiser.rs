@@ -91,7 +91,8 @@ impl Packetiser {
         Ok(())
     }
 
-    /// Fills `out`, whose datagrams must all have been taken, with those of a frame.
+    /// Fills `out`, whose datagrams must all have been taken, with those of a frame. `counter` starts at 0 with each key:
+    /// clients begin at sequence 0 and throw away what seems to lie before it.
     ///
     /// # Errors
     /// [`PacketiseError`].
