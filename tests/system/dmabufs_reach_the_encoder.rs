@@ -55,7 +55,7 @@ stream() { # NAME CONFIGURATION PROBE-OPTIONS: counts descriptors early and late
 }
 
 for memory in udmabuf vgem; do
-    stream $memory "memory = \"$memory\"" --mode 320x180@60 --stamp --seconds 25
+    stream $memory "memory = \"$memory\"" --mode 320x180@60 --stamp --seconds 300 --frames 500
 done
 stream many "$(printf 'memory = "udmabuf"\nplain = true')" --mode 160x96@240 --bitrate 1M --seconds 900 --frames PICTURES
 /job/pipewire_dmabufs_that_fail_are_given_up --ignored >/job/unreadable 2>&1 || echo "the ignored test failed"
