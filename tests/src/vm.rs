@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
 
-use crate::constellation::{binaries, checkout, run, text};
+use crate::constellation::{checkout, run, text};
 
 /// One boot of the machine: what lies in the folder is at /job inside, and what is left there stays.
 pub struct Job {
@@ -38,22 +38,6 @@ impl Job {
         fs::copy(program, self.file(&name.to_string_lossy()))
             .with_context(|| format!("{} is not built (make build)", program.display()))?;
         Ok(())
-    }
-
-    /// Copies a test program of this workspace, built by `cargo test --release`, into the job as `name`.
-    ///
-    /// # Errors
-    /// It is not built.
-    pub fn add_test(&self, name: &str) -> Result<()> {
-        let is_it = |path: &PathBuf| {
-            let file = path.file_name().map(|file| file.to_string_lossy().into_owned()).unwrap_or_default();
-            file.starts_with(&format!("{name}-")) && path.extension().is_none()
-        };
-        let built = fs::read_dir(binaries().join("deps"))?.flatten().map(|entry| entry.path()).filter(is_it);
-        let newest = built.max_by_key(|path| path.metadata().and_then(|file| file.modified()).ok());
-        let newest =
-            newest.with_context(|| format!("the test {name} is not built (cargo test --release)"))?;
-        fs::copy(newest, self.file(name)).map(drop).context("copying a test")
     }
 
     /// A file of the job.

@@ -7,7 +7,7 @@ mod producer;
 
 use bench::{Captured, Reader, SESSION, spec};
 use lumen_captured::board::Line;
-use lumen_ipc::{bus::OutputSpec, capture::ToCapture, pool::Memory};
+use lumen_ipc::bus::OutputSpec;
 use producer::{Daemon, Manner, Node, Producer};
 use std::{
     sync::atomic::Ordering::Relaxed,
@@ -62,31 +62,6 @@ fn dmabuf_that_is_none_ends_at_shared_memory_in_the_same_session() {
     let line = line(&captured);
     assert_eq!((line.source.modifiers_dropped, node.acquired.load(Relaxed)), (1, 1));
     assert_eq!(reader.pools.len(), 1, "memory that cannot be used was announced");
-}
-
-// Sabotage: give the same buffers again, or end the session.
-#[test]
-#[ignore = "needs /dev/udmabuf: tests/system/dmabufs_reach_the_encoder.rs runs it in an emulated machine"]
-fn dmabufs_that_the_reader_cannot_read_become_memfds_in_the_same_session() {
-    let daemon = Daemon::start();
-    let manner =
-        Manner { modifiers: vec![LINEAR], under_modifiers: producer::Memory::Udmabuf, ..Manner::default() };
-    let producer = Producer::start(&daemon, manner);
-    let node = Node::new(&daemon, producer.node());
-    let captured = Captured::new(node.clone(), LONG);
-    let mut reader = captured.open(dmabufs());
-    first(&producer, &captured, &mut reader);
-    let pool = reader.pools.last().unwrap().number();
-    assert!(matches!(line(&captured).memory, Some((Memory::Dmabuf { modifier: LINEAR }, true))));
-
-    reader.link.send(&ToCapture::Unreadable { pool }, &[]).unwrap();
-    let end = Instant::now() + LONG;
-    while !matches!(line(&captured).memory, Some((Memory::Memfd, _))) {
-        assert!(Instant::now() < end, "no memfds came: {:?}", line(&captured));
-        first(&producer, &captured, &mut reader);
-    }
-    assert_ne!(first(&producer, &captured, &mut reader), 0);
-    assert_eq!((line(&captured).source.modifiers_dropped, node.acquired.load(Relaxed)), (1, 1));
 }
 
 // Sabotage: choose a modifier that nobody downstream reads.

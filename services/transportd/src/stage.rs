@@ -29,6 +29,9 @@ const LAUNCH_PATIENCE: Duration = Duration::from_secs(25);
 /// that is killed again and again is soon back each time, and one that hangs up at once costs five tries a second.
 const PAUSES_MS: [u64; 4] = [0, 50, 100, 200];
 
+/// What a client is told when the machine goes to sleep.
+const ASLEEP: &str = "The host goes to sleep.";
+
 /// A link that served for so long was a good one: what comes next is tried at once again.
 const GOOD: Duration = Duration::from_secs(1);
 
@@ -142,10 +145,16 @@ impl Brain {
         match (&self.state, sleeps) {
             (State::Streaming { .. }, true) => self.tell_of(Failure::new(
                 FailureClass::Temporary,
-                "The host goes to sleep.",
+                ASLEEP,
                 "Wake it; the stream then goes on by itself, or launch again.",
             )),
-            (State::Streaming { .. }, false) => self.handle_pictures(),
+            (State::Streaming { .. }, false)
+                if self.trouble.as_ref().is_some_and(|trouble| trouble.text == ASLEEP) =>
+            {
+                self.handle_pictures();
+            }
+            // Something else is missing by now.
+            (State::Streaming { .. }, false) => {}
             (State::Opening { .. } | State::Ended, _) => {}
         }
     }

@@ -120,7 +120,6 @@ impl Run {
 
     /// Emits `Display1.Sleeps`.
     pub(crate) async fn tell_sleep(&self, sleeps: bool) {
-        tracing::info!("the machine {}", if sleeps { "goes to sleep" } else { "woke" });
         let Some(bus) = &self.bus else { return };
         let connection = bus.connection();
         let told = match SignalEmitter::new(&connection, Stage::Vdisplayd.object_path()) {

@@ -55,9 +55,10 @@ async fn follow(orders: &mpsc::Sender<Order>) -> Result<(), zbus::Error> {
         .member("PrepareForSleep")
         .build()?;
     let mut signals = MessageStream::for_match_rule(rule, &bus, None).await?;
-    let mut lock = lock(&bus).await;
+    let mut lock = None;
+    // It may have woken before we listened.
+    let mut sleeps = false;
     loop {
-        let sleeps: bool = next(&mut signals).await?.body().deserialize()?;
         if orders.send(Order::Sleeps(sleeps)).await.is_err() {
             return Ok(());
         }
@@ -67,6 +68,8 @@ async fn follow(orders: &mpsc::Sender<Order>) -> Result<(), zbus::Error> {
         // Let go before the machine sleeps, and held again for the next time.
         drop(lock);
         lock = if sleeps { None } else { self::lock(&bus).await };
+        sleeps = next(&mut signals).await?.body().deserialize()?;
+        tracing::info!("the machine {}", if sleeps { "goes to sleep" } else { "woke" });
     }
 }
 

@@ -52,10 +52,8 @@ pub struct Manner {
     pub padding: u32,
     /// Where its buffers come from.
     pub memory: Memory,
-    /// Offers dmabufs under these modifiers before shared memory.
+    /// Offers dmabufs under these modifiers before shared memory, and then gives memfds that it calls dmabufs.
     pub modifiers: Vec<u64>,
-    /// What it gives then: [`Memory::Memfd`] are memfds that it calls dmabufs.
-    pub under_modifiers: Memory,
 }
 
 impl Default for Manner {
@@ -70,7 +68,6 @@ impl Default for Manner {
             padding: 0,
             memory: Memory::Memfd,
             modifiers: Vec::new(),
-            under_modifiers: Memory::Memfd,
         }
     }
 }

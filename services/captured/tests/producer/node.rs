@@ -258,9 +258,7 @@ pub fn kind(inner: &Inner) -> u32 {
 
 unsafe fn make(inner: &mut Inner, buffer: *mut pw::pw_buffer) {
     let bytes = stride(inner) * inner.size.1 - inner.manner.lacking;
-    let chosen = inner.dmabuf && !inner.manner.modifiers.is_empty();
-    let memory = if chosen { inner.manner.under_modifiers } else { inner.manner.memory };
-    let fd = match memory {
+    let fd = match inner.manner.memory {
         Memory::Memfd => memory::memfd(bytes, inner.manner.sealed),
         memory => memory.dmabuf(stride(inner), inner.size.1).unwrap(),
     };

@@ -202,3 +202,28 @@ fn a_stream_waits_for_a_link_that_cannot_be_opened_now() {
     assert!(matches!(brain.poll_output(), Some(Output::Tell(_))));
     assert_eq!(brain.poll_timeout(), Some(at(51)));
 }
+
+/// Sabotage: take a wake for the end of whatever else is missing, or tell a wake that nobody slept before.
+#[test]
+fn a_host_that_sleeps_says_so_and_a_wake_ends_nothing_else() {
+    let mut brain = streaming();
+    let told = |brain: &mut Brain| match brain.poll_output() {
+        Some(Output::Tell(notice)) => Some(notice.kind),
+        None => None,
+        other => panic!("{other:?}"),
+    };
+    brain.handle_sleep(false);
+    assert_eq!(told(&mut brain), None);
+    brain.handle_sleep(true);
+    assert_eq!(told(&mut brain), Some(NoticeKind::Waiting));
+    brain.handle_sleep(false);
+    assert_eq!(told(&mut brain), Some(NoticeKind::Running));
+    // It locks as it falls asleep, and is still locked when it wakes.
+    brain.handle_sleep(true);
+    assert_eq!(told(&mut brain), Some(NoticeKind::Waiting));
+    brain.handle_report(failed(FailureClass::Locked), &request(), at(2));
+    assert_eq!(told(&mut brain), Some(NoticeKind::Locked));
+    brain.handle_sleep(false);
+    assert_eq!(told(&mut brain), None);
+    assert_eq!(brain.trouble().map(|trouble| trouble.kind), Some(NoticeKind::Locked));
+}
