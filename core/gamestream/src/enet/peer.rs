@@ -66,6 +66,12 @@ pub enum SendError {
     /// The client has not acknowledged what was sent.
     #[error("{MAX_UNACKED} control messages wait for the client already")]
     Full,
+    /// Longer than a datagram.
+    #[error("a control message of {got} bytes does not fit into a datagram")]
+    TooLong {
+        /// Bytes of the message.
+        got: usize,
+    },
     /// No such channel.
     #[error("the client has no control channel {got}")]
     Channel {
@@ -215,10 +221,13 @@ impl Peer {
         if self.record.phase != Phase::Connected {
             return Err(SendError::NotConnected);
         }
+        // A datagram's head has 4 bytes and a command's 6.
+        if message.len() + 10 > self.record.mtu.into() {
+            return Err(SendError::TooLong { got: message.len() });
+        }
+        // Two places are kept for a ping and a goodbye.
         let bytes = self.record.unacked_bytes() + message.len();
-        // A datagram's head has 4 bytes and a command's 6; two places are kept for a ping and a goodbye.
-        let is_long = message.len() + 10 > self.record.mtu.into();
-        if self.record.unacked.len() + 2 >= MAX_UNACKED || bytes > MAX_UNACKED_BYTES || is_long {
+        if self.record.unacked.len() + 2 >= MAX_UNACKED || bytes > MAX_UNACKED_BYTES {
             return Err(SendError::Full);
         }
         let slot = self.record.channels.get_mut(usize::from(channel));

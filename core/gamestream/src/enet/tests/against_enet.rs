@@ -233,8 +233,7 @@ fn sequences_wrap() {
     world.verify_order();
 }
 
-// What waits in one channel took the room that the next part of another needed, and both waited for ever. Sabotage: let
-// `reliable` refuse what is next in turn.
+// Sabotage: keep the parts of all channels in one place.
 #[test]
 fn messages_in_fragments_on_all_channels_come_through() {
     let mut world = World::new(bad_network(), 4);

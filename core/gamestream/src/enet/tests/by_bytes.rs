@@ -136,7 +136,8 @@ fn messages_in_fragments_have_limits() {
     assert!(!outputs(&mut refused).iter().any(|output| matches!(output, Output::Event(_))));
 }
 
-// Sabotage: acknowledge before there is room, or without end.
+// Sabotage: acknowledge before there is room, or without end, or refuse what is next in turn: it and what takes the room
+// then wait for each other for ever.
 #[test]
 fn what_waits_is_bounded() {
     let mut peer = connected();
@@ -147,13 +148,38 @@ fn what_waits_is_bounded() {
     }
     assert!(peer.record().held_bytes() <= MAX_HELD_BYTES);
     assert_eq!(sent(&mut peer).len(), MAX_HELD_BYTES / 1024);
+    // What all that waits for is taken, however little room is left.
+    let first = [&bytes("80070000 8600 0001 03e0")[..], &[0; 992]].concat();
+    peer.handle_datagram(&first, at(0x71));
+    let is_message = |output: &Output| matches!(output, Output::Event(Event::Message { .. }));
+    let messages = outputs(&mut peer).into_iter().filter(is_message).count();
+    assert_eq!(messages, 1 + MAX_HELD_BYTES / 1024);
+    assert_eq!(peer.record().held_bytes(), 0);
     let mut silent = connected();
     let taken = (0..1000).take_while(|_| silent.send(0, &[0; 100], at(0x70)).is_ok()).count();
     assert_eq!(taken, MAX_UNACKED - 2);
     assert_eq!(silent.send(0, &[0; 100], at(0x70)), Err(SendError::Full));
-    assert_eq!(connected().send(0, &[0; 900], at(0x70)), Err(SendError::Full), "longer than a datagram");
+    assert_eq!(connected().send(0, &[0; 900], at(0x70)), Err(SendError::TooLong { got: 900 }));
     assert_eq!(connected().send(48, b"", at(0x70)), Err(SendError::Channel { got: 48 }));
     assert_eq!(accepted().send(0, b"", at(0x70)), Err(SendError::NotConnected));
+}
+
+// Sabotage: count unreliable messages on after a reliable one, or deliver one before the reliable one that it follows.
+#[test]
+fn unreliable_messages_come_once_and_never_before_what_they_follow() {
+    let mut peer = connected();
+    let mut delivers = |datagram: &str| {
+        peer.handle_datagram(&bytes(datagram), at(0x70));
+        outputs(&mut peer).iter().any(|output| matches!(output, Output::Event(_)))
+    };
+    let (second, after_reliable) = ("80070000 07010000 0002 0001 41", "80070000 07010001 0001 0001 43");
+    assert!(delivers(second));
+    assert!(!delivers(second), "it came twice");
+    assert!(!delivers("80070000 07010000 0001 0001 40"), "it was overtaken");
+    assert!(!delivers(after_reliable), "the reliable one is missing");
+    assert!(delivers("80070000 86010001 0001 42"));
+    assert!(delivers(after_reliable), "they are counted anew after each reliable one");
+    assert!(!delivers("80070000 07010000 0003 0001 44"), "it belongs before the reliable one");
 }
 
 #[test]
