@@ -12,18 +12,13 @@ use crate::{
     turn::turn,
 };
 use lumen_ipc::{
-    Failure, FailureClass, Generation, Stage,
+    Failure, Generation, Stage,
     bus::OutputSpec,
     capture::{FromCapture, ToCapture},
     pointer::PointerBitmap,
     pool::{Layout, PoolDescription},
 };
-use lumen_stage::{
-    Link, LinkError, Mail, Seat,
-    clock::now_ns,
-    failpoint,
-    pool::{Pool, PoolError},
-};
+use lumen_stage::{Link, LinkError, Mail, Seat, clock::now_ns, failpoint, pool::Pool};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::{
     os::fd::{AsFd, OwnedFd},
@@ -307,7 +302,7 @@ impl Bench {
         let number = self.common.pools.fetch_add(1, Relaxed);
         let pool = match Pool::new(number, layout, buffers) {
             Ok(pool) => pool,
-            Err(error) => return self.fail(no_pool(&error)),
+            Err(error) => return self.fail(error.into()),
         };
         let given = self.source.as_mut().map(|source| source.use_pool(layout, &pool.fds()));
         (self.pool, self.is_lent) = (Some(pool), false);
@@ -327,7 +322,7 @@ impl Bench {
                 (self.pool, self.is_lent) = (Some(pool), true);
                 self.session.handle_lent(number, layout, count);
             }
-            Err(error) => self.fail(no_pool(&error)),
+            Err(error) => self.fail(error.into()),
         }
     }
 
@@ -395,9 +390,4 @@ impl Bench {
     fn warn(&self, what: &str, error: &dyn std::fmt::Display) {
         tracing::warn!(SESSION = %self.seat.session, "{what}: {error}");
     }
-}
-
-fn no_pool(error: &PoolError) -> Failure {
-    let advice = "free some memory, or ask for a smaller mode";
-    Failure::new(FailureClass::Environment, error.to_string(), advice)
 }

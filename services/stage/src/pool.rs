@@ -6,7 +6,10 @@ use std::{
 };
 
 use arrayvec::ArrayVec;
-use lumen_ipc::pool::{BufferPlace, Layout, LayoutError, MAX_BUFFERS, Memory, PoolDescription};
+use lumen_ipc::{
+    Failure, FailureClass,
+    pool::{BufferPlace, Layout, LayoutError, MAX_BUFFERS, Memory, PoolDescription},
+};
 use memmap2::Mmap;
 
 use crate::{
@@ -43,6 +46,12 @@ pub enum PoolError {
     /// The memory is not usable.
     #[error(transparent)]
     Memory(#[from] MemoryError),
+}
+
+impl From<PoolError> for Failure {
+    fn from(error: PoolError) -> Self {
+        Self::new(FailureClass::Environment, error.to_string(), "free some memory, or ask for a smaller mode")
+    }
 }
 
 /// A pool that this stage announces: sealed memfds of its own making, or another program's buffers. Not mapped here.
