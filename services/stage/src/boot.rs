@@ -25,7 +25,7 @@ use crate::{
     ladder, log,
     memory::MemoryError,
     pacing,
-    pulse::Pulses,
+    pulse::{self, Pulses, SILENCE},
     rehearsal,
 };
 
@@ -240,7 +240,7 @@ pub async fn serve(
         _ = interrupt.recv() => Ok(()),
         exit = work => Err(exit),
         () = bus.keep() => Ok(()),
-        () = feed_watchdog(pulses) => Ok(()),
+        () = feed_watchdog(pulses, pulse::limit(bus.stage())) => Ok(()),
     };
     notify(&[NotifyState::Stopping]);
     // Past the limit the process ends anyway and the kernel closes what is left.
@@ -248,27 +248,31 @@ pub async fn serve(
     result
 }
 
-/// Feeds systemd's watchdog while every loop beats: each half second with sessions, else a third of the limit.
-async fn feed_watchdog(pulses: &Pulses) {
-    let Some(limit) = sd_notify::watchdog_enabled() else {
+/// Feeds systemd's watchdog while every loop beats: each half second with sessions, else each two seconds. A loop that is
+/// silent for longer than `patience` ends the process at once, because systemd would wait for its whole limit once more.
+async fn feed_watchdog(pulses: &Pulses, patience: Duration) {
+    let Some(idle_limit) = sd_notify::watchdog_enabled() else {
         return std::future::pending().await;
     };
-    let idle_limit = limit;
     let mut tight = false;
     loop {
         let busy = pulses.busy();
         if busy != tight {
-            let limit = if busy { crate::pulse::SILENCE } else { idle_limit };
+            let limit = if busy { SILENCE } else { idle_limit };
             notify(&[NotifyState::WatchdogUsec(u32::try_from(limit.as_micros()).unwrap_or(u32::MAX))]);
             tight = busy;
         }
-        if pulses.alive(now_ns()) {
+        let silence = pulses.silence(now_ns());
+        if silence <= patience {
             notify(&[NotifyState::Watchdog]);
         } else {
             ladder::hung();
+            notify(&[NotifyState::WatchdogTrigger]);
         }
         let pause = if busy { Duration::from_millis(500) } else { idle_limit / 3 };
-        tokio::time::sleep(pause.min(Duration::from_secs(2))).await;
+        // A silent loop is looked at again when it has been silent for too long.
+        let left = patience.saturating_sub(silence) + Duration::from_millis(1);
+        tokio::time::sleep(pause.min(left)).await;
     }
 }
 

@@ -152,6 +152,11 @@ impl Bus {
         Ok(Self { stage, dress, connection: Arc::new(RwLock::new(connection)), runtime: Handle::current() })
     }
 
+    /// Whose place it is.
+    pub fn stage(&self) -> Stage {
+        self.stage
+    }
+
     /// The connection of this moment.
     pub fn connection(&self) -> Connection {
         self.connection.read().unwrap_or_else(PoisonError::into_inner).clone()

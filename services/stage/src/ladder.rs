@@ -172,7 +172,7 @@ fn name_of(rung: &str, purpose: &str) -> String {
 
 fn text_of(cause: u64) -> String {
     match cause {
-        HUNG => "did not return from a call within 2 s".to_owned(),
+        HUNG => "did not return from a call".to_owned(),
         ERROR => "returned an error".to_owned(),
         signal => format!("crashed with {}", crash::name(signal)),
     }

@@ -8,14 +8,21 @@ use std::{
     time::Duration,
 };
 
+use lumen_ipc::Stage;
+
 use crate::clock::now_ns;
 
 /// Longest silence of a session's loop before the stage counts as hung.
 pub const SILENCE: Duration = Duration::from_secs(2);
 
-/// After so much of it systemd is told nothing more, and kills [`SILENCE`] later: together with the time that the killing
-/// takes that stays below the 4 s of promise C5. Twice the longest time between two beats.
-const QUIET: Duration = Duration::from_millis(1800);
+/// The same for an encoder. Because it beats once a picture, and on a machine that gives it a twentieth of a core a picture
+/// that is encoded twice takes seconds.
+const ENCODING: Duration = Duration::from_millis(3500);
+
+/// How long a loop of `stage` may be silent.
+pub fn limit(stage: Stage) -> Duration {
+    if stage == Stage::Encoded { ENCODING } else { SILENCE }
+}
 
 /// Held by one loop; dropping it ends the obligation.
 #[derive(Debug, Clone)]
@@ -42,14 +49,12 @@ impl Pulses {
         Pulse(beat)
     }
 
-    /// Whether every loop beat lately, seen from `now_ns`.
-    pub fn alive(&self, now_ns: u64) -> bool {
+    /// How long the loop that beat longest ago has been silent at `now_ns`; zero if there is none.
+    pub fn silence(&self, now_ns: u64) -> Duration {
         let beats = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let silence = QUIET.as_nanos() as u64;
-        beats
-            .iter()
-            .filter_map(Weak::upgrade)
-            .all(|beat| now_ns.saturating_sub(beat.load(Relaxed)) <= silence)
+        let silences =
+            beats.iter().filter_map(Weak::upgrade).map(|beat| now_ns.saturating_sub(beat.load(Relaxed)));
+        Duration::from_nanos(silences.max().unwrap_or(0))
     }
 
     /// Whether any loop runs, that is, whether a session lives.
@@ -68,11 +73,11 @@ mod tests {
         let pulses = Pulses::default();
         let (a, b) = (pulses.register(), pulses.register());
         let later = now_ns() + 3_000_000_000;
-        assert!(!pulses.alive(later));
+        assert!(pulses.silence(later) > SILENCE);
         a.0.store(later, Relaxed);
-        assert!(!pulses.alive(later));
+        assert!(pulses.silence(later) > SILENCE);
         drop(b);
-        assert!(pulses.alive(later));
+        assert_eq!(pulses.silence(later), Duration::ZERO);
         assert!(pulses.busy());
         drop(a);
         assert!(!pulses.busy());
