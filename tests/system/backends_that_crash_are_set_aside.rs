@@ -13,6 +13,11 @@ use lumen_tests::{
     overview::Overview,
 };
 
+/// Promise C5: how soon an encoder that hangs is back.
+const ENCODER_BACK: Duration = Duration::from_secs(4);
+/// What this machine's own slowness may add to a promise: a test is no stop-watch.
+const SLACK: Duration = Duration::from_secs(2);
+
 fn restarts(host: &Constellation) -> Result<u32> {
     Ok(host.property("lumen-encoded.service", "NRestarts")?.parse()?)
 }
@@ -68,6 +73,40 @@ fn an_encoder_that_crashes_falls_to_the_next_rung_and_is_forgiven() -> Result<()
     println!("forgiven {:?} after the session that fell", fell.elapsed());
     stream(&host, &probe, "openh264-plain ")?;
     ensure!(restarts(&host)? == before + 6, "it was not tried again: {} restarts", restarts(&host)? - before);
+    Ok(())
+}
+
+/// Promise C5, a stuck frame loop. Sabotage: feed the watchdog while a session's loop is silent, or let the next incarnation
+/// forget that the watchdog found one.
+#[test]
+fn an_encoder_that_hangs_is_killed_by_the_watchdog_and_falls_too() -> Result<()> {
+    let host = Setup::stamp(&[]).start()?;
+    let probe = Probe::allowed(&host)?;
+    let watching = probe.start(&["--seconds", "24"])?;
+    let backend = |host: &Constellation| {
+        let overview = Overview::of(host).ok()?;
+        Some(overview.session_of("encoded").ok()?["backend"].as_str()?.to_owned())
+    };
+    wait("the stream", Duration::from_secs(10), || backend(&host).is_some_and(|name| !name.is_empty()))?;
+    host.drop_in("encoded", "Environment=\"LUMEN_REHEARSE=openh264 hang\"")?;
+    host.unit("restart", "encoded")?;
+    let (before, begun) = (restarts(&host)?, Instant::now());
+    wait("the next rung", Duration::from_secs(20), || {
+        backend(&host).is_some_and(|name| name.starts_with("openh264-plain "))
+    })?;
+    let took = begun.elapsed();
+    println!("three times hung, and on the next rung after {took:?}");
+    ensure!(took < 3 * ENCODER_BACK + SLACK, "{took:?} for three hangs");
+    ensure!(
+        restarts(&host)? == before + 3,
+        "{} restarts, not 3:\n{}",
+        restarts(&host)? - before,
+        host.logs()
+    );
+    ensure!(set_aside(&host)?.contains("did not return from a call"), "{:?}", set_aside(&host)?);
+    let report = watching.finish()?.success()?;
+    ensure!(report.summary["stamp"]["fallen"] == 0, "{:#}", report.summary["stamp"]);
+    ensure!(report.number("/connections")? == 1.0, "{:#}", report.summary);
     Ok(())
 }
 
