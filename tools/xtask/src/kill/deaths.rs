@@ -9,7 +9,7 @@ use lumen_stage::clock::now_ns;
 use lumen_tests::Constellation;
 
 use super::{
-    gaps::{self, Death},
+    gaps::{self, Death, IN_PAIRS},
     plan::Blow,
     scene,
     toy::Toy,
@@ -19,9 +19,6 @@ use super::{
 
 /// Deaths of the toy, spread over the run, because its p99 needs as many as the run can spare.
 const TOYS: usize = 50;
-
-/// Whose deaths those of pairs are.
-const IN_PAIRS: &str = "in pairs";
 
 /// Strikes all `blows`, and the toy between them.
 ///
@@ -50,11 +47,12 @@ fn strike(host: &Constellation, blow: &Blow, deaths: &mut Vec<Death>) -> Result<
     let second = blow.second.map(|(stage, later)| victim::running(host, stage).map(|pid| (later, pid)));
     let second = second.transpose()?;
     victim::send("KILL", first)?;
-    deaths.push(Death { whose: second.map_or(blow.stage, |_| IN_PAIRS), at_ns: now_ns() });
+    let mut death = Death { whose: blow.stage, at_ns: now_ns() };
     if let Some((later, pid)) = second {
         thread::sleep(later);
         victim::send("KILL", pid)?;
-        deaths.push(Death { whose: IN_PAIRS, at_ns: now_ns() });
+        death = Death { whose: IN_PAIRS, at_ns: now_ns() };
     }
+    deaths.push(death);
     Ok(())
 }

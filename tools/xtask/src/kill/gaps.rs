@@ -14,12 +14,22 @@ const PROMISED: Spread = Spread { p50: Duration::from_millis(50), p99: Duration:
 const TIMES_THE_TOYS: u32 = 4;
 const TWO_FRAMES: Duration = Duration::from_millis(34);
 
+/// Whose deaths those of pairs are.
+pub const IN_PAIRS: &str = "in pairs";
+
 /// A death that happened: who, and when on CLOCK_MONOTONIC.
 pub struct Death {
-    /// Who died, or in what.
+    /// Who died, or [`IN_PAIRS`].
     pub whose: &'static str,
-    /// When.
+    /// When; of a pair the second.
     pub at_ns: u64,
+}
+
+impl Death {
+    fn gap(&self, arrivals: &[u64]) -> Option<Duration> {
+        let gap = if self.whose == IN_PAIRS { witness::gap_since } else { witness::gap_after };
+        gap(arrivals, self.at_ns)
+    }
 }
 
 /// Prints the gaps in `arrivals`, victim by victim, and returns all of them.
@@ -30,7 +40,7 @@ pub fn print(arrivals: &[u64], deaths: &[Death]) -> Vec<Duration> {
     names.dedup();
     let gaps_of = |name: &str| -> Vec<Duration> {
         let deaths = deaths.iter().filter(|death| name.is_empty() || death.whose == name);
-        deaths.filter_map(|death| witness::gap_after(arrivals, death.at_ns)).collect()
+        deaths.filter_map(|death| death.gap(arrivals)).collect()
     };
     for name in names {
         row(name, &gaps_of(name));

@@ -34,6 +34,14 @@ pub fn gap_after(arrivals: &[u64], kill_ns: u64) -> Option<Duration> {
     near.map(|(before, after)| Duration::from_nanos(after - before)).max()
 }
 
+/// The same for two deaths of which the second was at `kill_ns`: only the time from then on, since what the first one cost
+/// until then depends on when the second came.
+pub fn gap_since(arrivals: &[u64], kill_ns: u64) -> Option<Duration> {
+    let pairs = arrivals.iter().zip(arrivals.iter().skip(1));
+    let near = pairs.filter(|(before, after)| **after > kill_ns && **before < kill_ns + NEAR_NS);
+    near.map(|(before, after)| Duration::from_nanos(after - before.max(&kill_ns))).max()
+}
+
 /// The signs that the client itself can see.
 pub fn no_disconnect(report: &Report, desktop: Desktop) -> Result<()> {
     let end = report.summary.get("end").and_then(Value::as_str).unwrap_or_default();
@@ -73,5 +81,7 @@ mod tests {
         assert_eq!(gap_after(&arrivals[..6], 100 * ms), Some(Duration::from_millis(16)));
         assert_eq!(gap_after(&arrivals, 2000 * ms), Some(Duration::from_millis(2878)));
         assert_eq!(gap_after(&arrivals, 4000 * ms), None);
+        assert_eq!(gap_since(&arrivals[..6], 40 * ms), Some(Duration::from_millis(50)));
+        assert_eq!(gap_since(&arrivals[..6], 100 * ms), Some(Duration::from_millis(16)));
     }
 }
