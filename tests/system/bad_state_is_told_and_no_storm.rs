@@ -1,4 +1,4 @@
-//! State that cannot be used: records of another version or damaged ones, a fd store that is full, a disk that fills up,
+//! State that cannot be used: records of another version or damaged ones, a fd store that is full,
 //! no systemd at all, a library that is gone, a sandbox that cannot be set up, a stage that crashes before it is READY.
 //! Each is told in words, ends what it must end and nothing else, and makes no storm of restarts.
 

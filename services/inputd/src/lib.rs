@@ -1,4 +1,4 @@
-//! lumen's input stage: makes the client's keyboard, mouse, touch, pen and gamepads real.
+//! lumen's input stage: takes the client's keyboard, mouse, touch, pen and gamepads, and logs them; it types nothing yet.
 //!
 //! One thread per session reads the input link of transportd; [`stage`] turns its messages into events by difference,
 //! and a backend plays them.

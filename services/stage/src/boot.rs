@@ -249,7 +249,7 @@ pub async fn serve(
 }
 
 /// Feeds systemd's watchdog while every loop beats: each half second with sessions, else each two seconds. A loop that is
-/// silent for longer than `patience` ends the process at once, because systemd would wait for its whole limit once more.
+/// silent for longer than `patience` makes systemd kill the process at once, which else would wait for its whole limit.
 async fn feed_watchdog(pulses: &Pulses, patience: Duration) {
     let Some(idle_limit) = sd_notify::watchdog_enabled() else {
         return std::future::pending().await;

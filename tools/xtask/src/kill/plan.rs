@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use lumen_tests::constellation::STAGES;
 
-/// Apart enough that a gap belongs to one death, and that no stage dies four times in ten seconds (it would then pause).
+/// Apart enough that a gap belongs to one death, and that each life is longer than the half second below which deaths are paced.
 const APART: Duration = Duration::from_millis(850);
 /// The second of a pair dies within this.
 const PAIR: Duration = Duration::from_millis(50);

@@ -14,7 +14,7 @@ use lumen_tests::{Constellation, constellation::text};
 
 use super::{scene, victim, witness::Desktop};
 
-/// Twice what the watchdog allows a session's loop.
+/// Longer than the watchdog allows any loop.
 const STARVED: Duration = Duration::from_secs(4);
 /// Of 100 ms.
 const QUOTA_US: &str = "5000";
