@@ -57,6 +57,10 @@ impl Looks {
     /// Keeps this look of a session's pointer instead of the one before.
     pub fn keep(&self, session: SessionId, look: &PointerBitmap, pixels: BorrowedFd<'_>) {
         let name = name_of(session, look);
+        // Frames of an animated pointer have one name, under which the store would keep all of them.
+        if self.lock().get(&session).is_some_and(|(before, _)| *before == name) {
+            remove(&name);
+        }
         if let Err(error) = inherited::store(&name, pixels) {
             tracing::debug!(SESSION = %session, "the pointer's look is not kept: {error}");
         }

@@ -9,6 +9,7 @@ use lumen_ipc::{
 use lumen_stage::{
     clock::now_ns,
     memory::MemoryError,
+    pulse::Pulse,
     ring::{RingError, RingWriter},
 };
 
@@ -64,6 +65,7 @@ pub struct Coder {
     number: u64,
     grain: Grain,
     bytes: u64,
+    pulse: Option<Pulse>,
 }
 
 impl Coder {
@@ -84,6 +86,7 @@ impl Coder {
             number: after,
             grain: Grain::COARSEST,
             bytes: 0,
+            pulse: None,
         })
     }
 
@@ -139,6 +142,9 @@ impl Coder {
     /// Encodes as `plan` says until that is small enough, and puts the bytes into the ring.
     fn fit(&mut self, mut plan: Plan, unit: &mut AccessUnit) -> Result<Plan, CodeError> {
         loop {
+            if let Some(pulse) = &self.pulse {
+                pulse.beat();
+            }
             let encoded = self.encoder.encode(self.canvas.at(plan), plan.coding, plan.grain.qp())?;
             if let Verdict::Again(next) = self.rate.judge(encoded.size()) {
                 plan = next;
@@ -150,6 +156,11 @@ impl Coder {
             unit.offset = self.ring.write(unit.number, bytes)?;
             return Ok(plan);
         }
+    }
+
+    /// Beats before each try, because one picture may take several, and only a call that does not return is a hang.
+    pub fn beat(&mut self, pulse: Pulse) {
+        self.pulse = Some(pulse);
     }
 
     /// The first picture goes on with a stream that another encoder began.

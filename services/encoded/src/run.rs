@@ -206,6 +206,11 @@ impl Bench {
     /// Does all that is to be done now.
     fn act(&mut self) -> Flow {
         while let Some(output) = self.session.poll_output(now_ns()) {
+            // No encoder is made any more, and without one the reader would be announced to for ever.
+            if self.common.factory.is_falling() {
+                self.tell(&FromEncode::Closing);
+                return Flow::End;
+            }
             match output {
                 Output::Open(spec) => self.open(&spec),
                 Output::Tell(failure) => self.tell(&FromEncode::Failed(failure)),
@@ -256,6 +261,7 @@ impl Bench {
             return Ok(());
         }
         let mut coder = Coder::new(&*self.common.factory, mode, self.bitrate_bps, self.units)?;
+        coder.beat(self.seat.pulse.clone());
         if now_ns() < self.common.heir_until_ns {
             coder.resume();
         }

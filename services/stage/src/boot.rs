@@ -179,6 +179,7 @@ fn paced<C, W: Future<Output = Result<(), Exit>>>(
         let millis = pause.as_millis();
         tracing::warn!(STAGE = boot.stage.name(), "it died again and again: waiting {millis} ms");
         std::thread::sleep(pause);
+        pacing::awake();
     }
     rehearsal::of(rehearsal::START);
     let result = execute(boot, work);
@@ -192,11 +193,14 @@ fn execute<C, W: Future<Output = Result<(), Exit>>>(
     boot: Boot<C>,
     work: impl FnOnce(Boot<C>) -> W,
 ) -> Result<(), Exit> {
-    tokio::runtime::Builder::new_current_thread()
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| Exit::Restart(format!("no event loop: {error}")))?
-        .block_on(work(boot))
+        .map_err(|error| Exit::Restart(format!("no event loop: {error}")))?;
+    let result = runtime.block_on(work(boot));
+    // A session's thread may still wait on it (for a stage upstream), and would panic if it were gone before the process.
+    std::mem::forget(runtime);
+    result
 }
 
 fn end(stage: Stage, result: Result<(), Exit>) -> ExitCode {
@@ -254,7 +258,7 @@ async fn feed_watchdog(pulses: &Pulses, patience: Duration) {
     let Some(idle_limit) = sd_notify::watchdog_enabled() else {
         return std::future::pending().await;
     };
-    let mut tight = false;
+    let (mut tight, mut late) = (false, Duration::ZERO);
     loop {
         let busy = pulses.busy();
         if busy != tight {
@@ -263,7 +267,8 @@ async fn feed_watchdog(pulses: &Pulses, patience: Duration) {
             tight = busy;
         }
         let silence = pulses.silence(now_ns());
-        if silence <= patience {
+        // Who stood still as a whole (stopped, frozen, swapped out) has loops that hang no more than this one.
+        if silence <= patience + late {
             notify(&[NotifyState::Watchdog]);
         } else {
             ladder::hung();
@@ -272,7 +277,9 @@ async fn feed_watchdog(pulses: &Pulses, patience: Duration) {
         let pause = if busy { Duration::from_millis(500) } else { idle_limit / 3 };
         // A silent loop is looked at again when it has been silent for too long.
         let left = patience.saturating_sub(silence) + Duration::from_millis(1);
-        tokio::time::sleep(pause.min(left)).await;
+        let (asleep_ns, pause) = (now_ns(), pause.min(left));
+        tokio::time::sleep(pause).await;
+        late = Duration::from_nanos(now_ns().saturating_sub(asleep_ns)).saturating_sub(pause);
     }
 }
 

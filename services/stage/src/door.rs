@@ -8,7 +8,7 @@ use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, TargetArch};
 
 /// What no stage does once it runs: become another program (vdisplayd asks systemd for programs), look into other
 /// processes, or talk by System V IPC and message queues, which would reach every program of the user.
-const CLOSED: [i64; 18] = [
+const CLOSED: [i64; 19] = [
     libc::SYS_execve,
     libc::SYS_execveat,
     libc::SYS_ptrace,
@@ -25,6 +25,7 @@ const CLOSED: [i64; 18] = [
     libc::SYS_msgrcv,
     libc::SYS_msgctl,
     libc::SYS_mq_open,
+    libc::SYS_mq_unlink,
     libc::SYS_mq_timedsend,
     libc::SYS_mq_timedreceive,
 ];

@@ -19,7 +19,7 @@ mod slots;
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
     time::Duration,
@@ -47,6 +47,8 @@ pub struct Ladder {
     slots: Slots,
     quiet: Duration,
     falling: Arc<Falling>,
+    /// Held while a slot is looked for and taken, because two sessions may want one.
+    claims: Arc<Mutex<()>>,
 }
 
 #[derive(Debug, Default)]
@@ -90,7 +92,7 @@ impl Ladder {
     }
 
     fn of(slots: Slots, quiet: Duration) -> Self {
-        Self { slots, quiet, falling: Arc::default() }
+        Self { slots, quiet, falling: Arc::default(), claims: Arc::default() }
     }
 
     fn quiet_ns(&self) -> u64 {
@@ -114,8 +116,10 @@ impl Ladder {
 
     /// `rung` as it is used for `purpose` from now on. The last one never falls.
     pub fn hold(&self, rung: &'static str, purpose: &str, is_last: bool) -> Rung {
+        let claimed = self.claims.lock().unwrap_or_else(PoisonError::into_inner);
         let slot = self.slots.claim(&name_of(rung, purpose));
         slot.inspect(|slot| slot.hold(is_last));
+        drop(claimed);
         Rung { name: rung, slot, ladder: self.clone() }
     }
 

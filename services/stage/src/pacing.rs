@@ -64,6 +64,13 @@ pub fn count(stored: &mut Vec<Stored>) -> Result<Duration, MemoryError> {
     Ok(pause)
 }
 
+/// This process has paused: its life begins now, or the pause would count as one.
+pub fn awake() {
+    if let Some(starts) = &mut *OURS.lock().unwrap_or_else(PoisonError::into_inner) {
+        starts.begin_at(now_ns());
+    }
+}
+
 /// This process is READY.
 pub fn ready() {
     if let Some(starts) = &mut *OURS.lock().unwrap_or_else(PoisonError::into_inner) {
@@ -120,6 +127,10 @@ impl Starts {
     /// Slot of this incarnation's start.
     fn ours(&self) -> u64 {
         self.word(0).wrapping_sub(1) % SLOTS as u64 + 1
+    }
+
+    fn begin_at(&mut self, now_ns: u64) {
+        self.set(self.ours(), now_ns);
     }
 
     fn ready(&mut self) {
@@ -193,6 +204,23 @@ mod tests {
         for n in 0..20 {
             assert_eq!(start_and_be_ready(&mut starts, 100 * S + n * S / 2), Duration::ZERO);
         }
+    }
+
+    /// Sabotage: leave `begin_at` out, and a pause of a second looks like a life of a second.
+    #[test]
+    fn a_pause_is_no_life() {
+        let (mut starts, mut now) = (starts(), 100 * S);
+        let mut pauses = Vec::new();
+        for _ in 0..12 {
+            let pause = starts.count_at(now);
+            now += pause.as_nanos() as u64;
+            starts.begin_at(now);
+            starts.ready();
+            // What crashes in its first tenth of a second.
+            now += S / 10;
+            pauses.push(pause.as_millis());
+        }
+        assert_eq!(pauses[..11], [0, 0, 0, 50, 50, 50, 200, 200, 200, 200, 1000]);
     }
 
     #[test]

@@ -88,6 +88,8 @@ pub struct Brain {
     is_changing: bool,
     /// Why no pictures come, as the client was told.
     trouble: Option<Notice>,
+    /// What was missing as the machine fell asleep.
+    slept_over: Option<Notice>,
     outputs: VecDeque<Output>,
 }
 
@@ -112,6 +114,7 @@ impl Brain {
             lost_at: None,
             is_changing: false,
             trouble: None,
+            slept_over: None,
             outputs: VecDeque::from([Output::Open]),
         }
     }
@@ -143,20 +146,29 @@ impl Brain {
     /// The machine goes to sleep, or it woke. Until then no picture can come, and none is missed.
     pub fn handle_sleep(&mut self, sleeps: bool) {
         match (&self.state, sleeps) {
-            (State::Streaming { .. }, true) => self.tell_of(Failure::new(
-                FailureClass::Temporary,
-                ASLEEP,
-                "Wake it; the stream then goes on by itself, or launch again.",
-            )),
-            (State::Streaming { .. }, false)
-                if self.trouble.as_ref().is_some_and(|trouble| trouble.text == ASLEEP) =>
-            {
-                self.handle_pictures();
+            (State::Streaming { .. }, true) => {
+                if !self.is_told_asleep() {
+                    self.slept_over = self.trouble.take();
+                }
+                let advice = "Wake it; the stream then goes on by itself, or launch again.";
+                self.tell_of(Failure::new(FailureClass::Temporary, ASLEEP, advice));
             }
+            (State::Streaming { .. }, false) if self.is_told_asleep() => match self.slept_over.take() {
+                None => self.handle_pictures(),
+                // Whoever said it says it once: it is still so.
+                Some(before) => {
+                    self.trouble = Some(before.clone());
+                    self.outputs.push_back(Output::Tell(before));
+                }
+            },
             // Something else is missing by now.
             (State::Streaming { .. }, false) => {}
             (State::Opening { .. } | State::Ended, _) => {}
         }
+    }
+
+    fn is_told_asleep(&self) -> bool {
+        self.trouble.as_ref().is_some_and(|trouble| trouble.text == ASLEEP)
     }
 
     /// Why no pictures come, if so and it may pass.
@@ -245,6 +257,7 @@ impl Brain {
 
     /// Pictures come again.
     fn handle_pictures(&mut self) {
+        self.slept_over = None;
         if self.trouble.take().is_some() {
             let text = "The pictures are back.".to_owned();
             let notice = Notice { kind: NoticeKind::Running, text, advice: String::new() };

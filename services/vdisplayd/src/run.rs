@@ -134,7 +134,10 @@ impl Run {
 
     async fn serve(&mut self, mut inbox: mpsc::Receiver<Order>) {
         loop {
-            self.settle().await;
+            // Whatever an order waits for has a limit of its own, and that may be longer than a hang.
+            let pulse = self.pulse.clone();
+            beating(pulse.as_ref(), self.settle()).await;
+            let pulse = self.pulse.clone();
             let beat = self.pulse.as_ref().map(|_| SILENCE / 4);
             let pause = self.displays.next_over(now_ns()).into_iter().chain(beat).min();
             let tick = async {
@@ -145,7 +148,7 @@ impl Run {
             };
             tokio::select! {
                 order = inbox.recv() => match order {
-                    Some(order) => self.handle(order).await,
+                    Some(order) => beating(pulse.as_ref(), self.handle(order)).await,
                     None => return,
                 },
                 () = tick => {}

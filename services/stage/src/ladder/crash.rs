@@ -48,11 +48,13 @@ pub fn hung(what: u64) {
     SLOTS.get().into_iter().flat_map(|slots| slots.iter()).for_each(|slot| slot.blow(what));
 }
 
-/// Only atomic loads and stores, sigaction and raise: all of them are allowed in a handler.
+/// Only atomic loads and stores, sigaction, getpid and raise: all of them are allowed in a handler.
 extern "C" fn on_crash(signal: c_int, info: *mut siginfo_t, _context: *mut c_void) {
-    // SAFETY: the kernel gives a valid siginfo, because of SA_SIGINFO.
-    let code = unsafe { (*info).si_code };
-    if code != libc::SI_USER {
+    // SAFETY: the kernel gives a valid siginfo, because of SA_SIGINFO; a signal that a thread sent has a sender.
+    let (code, sender) = unsafe { ((*info).si_code, (*info).si_pid()) };
+    // SAFETY: getpid has no preconditions.
+    let is_own = code == libc::SI_TKILL && sender == unsafe { libc::getpid() };
+    if code > 0 || is_own {
         hung(u64::try_from(signal).unwrap_or(0));
     }
     let before = CRASHES.iter().zip(&BEFORE).find(|((known, _), _)| *known == signal);

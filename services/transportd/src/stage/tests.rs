@@ -218,6 +218,15 @@ fn a_host_that_sleeps_says_so_and_a_wake_ends_nothing_else() {
     assert_eq!(told(&mut brain), Some(NoticeKind::Waiting));
     brain.handle_sleep(false);
     assert_eq!(told(&mut brain), Some(NoticeKind::Running));
+    // It was locked before, and still is.
+    brain.handle_report(failed(FailureClass::Locked), &request(), at(1));
+    assert_eq!(told(&mut brain), Some(NoticeKind::Locked));
+    brain.handle_sleep(true);
+    assert_eq!(told(&mut brain), Some(NoticeKind::Waiting));
+    brain.handle_sleep(false);
+    assert_eq!(told(&mut brain), Some(NoticeKind::Locked));
+    brain.handle_report(Report::Pictures, &request(), at(1));
+    assert_eq!(told(&mut brain), Some(NoticeKind::Running));
     // It locks as it falls asleep, and is still locked when it wakes.
     brain.handle_sleep(true);
     assert_eq!(told(&mut brain), Some(NoticeKind::Waiting));

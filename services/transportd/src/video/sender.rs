@@ -50,7 +50,8 @@ pub(super) struct Sender {
     is_orphan: bool,
     /// Links so far: the number of this one.
     links: u64,
-    /// No picture came since encoded said why there are none.
+    /// No picture came since encoded said why there are none, or since this link began: encoded may have been away for so
+    /// long that the client was told.
     is_failing: bool,
     is_paused: bool,
 }
@@ -148,6 +149,7 @@ impl Sender {
         (self.source, self.waiting) = (None, None);
         self.is_orphan = self.parts.flight.is_busy();
         self.sequence.start_link();
+        self.is_failing = true;
         self.links += 1;
         match Link::start(fd, Stage::Transportd, self.parts.generation, Stage::Encoded) {
             Ok(link) => {

@@ -126,6 +126,8 @@ impl PipeWire {
             Said::State(StreamState::Error(message)) | Said::LinkBroke(message) => {
                 return self.refused(message);
             }
+            // Not sooner: of a node that has not run yet PipeWire keeps the format for the next stream.
+            Said::State(StreamState::Streaming) if self.then.is_some() => return self.end_detour(),
             Said::State(state) => {
                 self.connection.link()?;
                 self.counts.starts += u64::from(state == StreamState::Streaming);
@@ -208,9 +210,8 @@ impl PipeWire {
     }
 
     fn agreed(&mut self, format: Format) -> Result<(), SourceError> {
-        if let Some(mode) = self.then.take() {
-            self.wish.mode = mode;
-            return self.reconnect();
+        if self.then.is_some() {
+            return Ok(());
         }
         if self.format.replace(format) != Some(format) {
             self.stock.unsettle();
@@ -218,6 +219,11 @@ impl PipeWire {
         let Format { width, height, refresh_mhz, .. } = format;
         self.events.push_back(Event::Mode(Mode { width, height, refresh_mhz }));
         Ok(())
+    }
+
+    fn end_detour(&mut self) -> Result<(), SourceError> {
+        self.wish.mode = self.then.take().unwrap_or(self.wish.mode);
+        self.reconnect()
     }
 
     fn forget_format(&mut self) {

@@ -127,6 +127,7 @@ impl Mutter {
                     self.record(session, mode, &desk).await?;
                 }
                 let Some(placed) = self.outputs.get_mut(&session) else { return Ok(None) };
+                placed.gone = None;
                 // Mutter 48 was seen to keep its monitor's rate where the size is the same.
                 let detour = placed.monitor.is_some() && differ_in_rate_alone(placed.made.mode, mode);
                 placed.made.mode = mode;
@@ -149,7 +150,7 @@ impl Mutter {
     /// Whether the GNOME that the Output of `session` was made in has ended, and `desk` is another one.
     fn was_in_another(&self, session: SessionId, desk: &Desk) -> bool {
         let placed = self.outputs.get(&session);
-        placed.is_some_and(|placed| placed.gone.is_some() || placed.pid.is_some_and(|pid| pid != desk.pid))
+        placed.is_some_and(|placed| placed.pid.map_or(placed.gone.is_some(), |pid| pid != desk.pid))
     }
 
     /// A new Output in `desk`.
