@@ -53,7 +53,7 @@ stream() { # NAME CONFIGURATION PROBE-OPTIONS: counts descriptors early and late
 }
 
 for memory in udmabuf vgem; do
-    stream $memory "memory = \"$memory\"" --mode 320x180@60 --stamp --seconds 300 --frames 500
+    stream $memory "memory = \"$memory\"" --mode 320x180@60 --stamp --seconds 300 --frames 1500
 done
 stream many "$(printf 'memory = "udmabuf"\nplain = true')" --mode 160x96@240 --bitrate 1M --seconds 900 --frames PICTURES
 "#;
