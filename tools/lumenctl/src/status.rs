@@ -134,9 +134,9 @@ impl StageLine {
             let own = self.status.get(key).and_then(Value::as_array).into_iter().flatten();
             notes.extend(own.filter_map(Value::as_str).map(str::to_owned));
         }
-        for key in ["failure", "sandbox"] {
-            notes.extend(self.status.get(key).and_then(Value::as_str).map(|text| format!("{key}: {text}")));
-        }
+        notes.extend(
+            self.status.get("failure").and_then(Value::as_str).map(|text| format!("failure: {text}")),
+        );
         if self.unit.active == "failed" {
             let why = self.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
             let log = if self.unit.exit >= 200 { "manager" } else { self.stage };

@@ -129,7 +129,8 @@ impl Peer {
         peer
     }
 
-    /// Goes on with what an earlier process recorded: all that was not acknowledged is sent again.
+    /// Goes on with what an earlier process recorded: all that was not acknowledged is sent again. Its events are not told
+    /// again, so ask [`Record::is_connected`] and [`Record::is_closed`].
     pub fn restore(record: Record, now: Timestamp) -> Self {
         let sent = vec![Sent::new(now); record.unacked.len()];
         let mut peer = Self {

@@ -64,6 +64,16 @@ impl Record {
         self.connect_id
     }
 
+    /// Whether messages go both ways.
+    pub fn is_connected(&self) -> bool {
+        self.phase == Phase::Connected
+    }
+
+    /// Whether the client is gone, for whatever reason.
+    pub fn is_closed(&self) -> bool {
+        self.phase == Phase::Closed
+    }
+
     /// Bytes that wait for those before them.
     pub(super) fn held_bytes(&self) -> usize {
         self.channels.iter().map(Channel::held_bytes).sum()

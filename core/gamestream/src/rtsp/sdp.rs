@@ -247,6 +247,9 @@ impl StreamConfig {
         if !offer.codecs.has(needed) {
             return Err(SdpError::NotOffered { what });
         }
+        if offer.seal_video && !self.encryption.video {
+            return Err(SdpError::NotOffered { what: "video that is not encrypted" });
+        }
         if self.chroma444 { Err(SdpError::NotOffered { what: "4:4:4" }) } else { Ok(()) }
     }
 }
@@ -258,7 +261,8 @@ fn packet_size(sdp: &Sdp<'_>) -> Result<u16, SdpError> {
 
 fn parity(sdp: &Sdp<'_>) -> Result<u8, SdpError> {
     let name = "x-nv-vqos[0].fec.minRequiredFecPackets";
-    bounded(name, sdp.or(name, 0)?, 0, 16).map(|count| count as u8)
+    // Clients ask for two. The percentage that a block names is whole, and more than this many it cannot always say.
+    bounded(name, sdp.or(name, 0)?, 0, 2).map(|count| count as u8)
 }
 
 /// The exact rate, if it is the rounded one's within a hundredth.

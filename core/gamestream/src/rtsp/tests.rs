@@ -228,6 +228,7 @@ fn choices_out_of_bounds_are_refused() {
         ("x-nv-video[0].dynamicRangeMode", "1"),
         ("x-ss-video[0].chromaSamplingType", "1"),
         ("x-nv-video[0].encoderCscMode", "6"),
+        ("x-nv-vqos[0].fec.minRequiredFecPackets", "3"),
         ("x-nv-vqos[0].fec.minRequiredFecPackets", "255"),
         ("x-nv-audio.surround.numChannels", "7"),
         ("x-nv-aqos.packetDuration", "7"),
@@ -237,6 +238,19 @@ fn choices_out_of_bounds_are_refused() {
     for (name, bad) in cases {
         assert!(choose(&[(name, bad)]).is_err(), "{name}:{bad}");
     }
+}
+
+// Sabotage: let `seal_video` change what is offered and nothing else.
+#[test]
+fn a_host_that_seals_video_streams_none_in_the_clear() {
+    let sealing = Offer { seal_video: true, ..offer() };
+    let choose = |changes: &[(&'static str, &'static str)]| {
+        let text = announcement(changes);
+        StreamConfig::choose(&Sdp::parse(&text).unwrap(), &sealing, false)
+    };
+    assert!(choose(&[("x-ss-general.encryptionEnabled", "3")]).is_ok());
+    let refused = choose(&[("x-ss-general.encryptionEnabled", "1")]);
+    assert!(matches!(refused, Err(SdpError::NotOffered { .. })), "{refused:?}");
 }
 
 // Sabotage: take what the client says without looking at bit 0.

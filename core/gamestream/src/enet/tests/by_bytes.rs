@@ -97,6 +97,21 @@ fn what_was_not_acknowledged_is_sent_again_byte_for_byte_by_the_next_process() {
     assert_eq!(sent(&mut next), ["80020211860000020000"], "and the numbers go on");
 }
 
+// Sabotage: take a phase for granted that the process before did not live to tell.
+#[test]
+fn whoever_restores_a_peer_can_ask_what_became_of_it() {
+    let asked = |peer: &Peer| {
+        let next = Peer::restore(peer.record().clone(), at(0x80));
+        (next.record().is_connected(), next.record().is_closed())
+    };
+    assert_eq!(asked(&accepted()), (false, false));
+    let mut peer = connected();
+    assert_eq!(asked(&peer), (true, false));
+    // The client's goodbye is recorded, and the process dies before it tells of it.
+    peer.handle_datagram(&bytes("80070070 84ff0002 00000005"), at(0x70));
+    assert_eq!(asked(&peer), (false, true));
+}
+
 // Sabotage: hold 4,096 fragments, or believe a total.
 #[test]
 fn messages_in_fragments_have_limits() {
