@@ -45,7 +45,10 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(3);
 const SETTLE: Duration = Duration::from_millis(200);
 /// How long the overview is watched for after the start of an app, because gnome-shell 48 was seen to open it 1 s after
 /// its first monitor came.
-const OVERVIEW_LIMIT: Duration = Duration::from_secs(4);
+const OVERVIEW_LIMIT: Duration = Duration::from_secs(5);
+/// How long it is left open. A gnome-shell (48) whose start-up animation loses its overview before that was laid out never
+/// ends its start-up, and draws windows only where its first monitor was. It is laid out with the next picture.
+const OVERVIEW_OPEN: Duration = Duration::from_millis(600);
 /// Between two looks at it.
 const OVERVIEW_LOOK: Duration = Duration::from_millis(150);
 /// Pause before a new look at a session bus that is not there.
@@ -129,16 +132,22 @@ impl Desk {
     /// every window. A shell whose first monitor has just come opens it a moment later, so it is watched for a while.
     pub async fn leave_overview(&self) -> Result<(), zbus::Error> {
         let deadline = Instant::now() + OVERVIEW_LIMIT;
-        while Instant::now() < deadline {
-            let active: OwnedVariant =
-                self.call(SHELL, SHELL_PATH, PROPERTIES, "Get", &(SHELL, "OverviewActive")).await?;
-            if bool::try_from(active)? {
-                let body = (SHELL, "OverviewActive", zbus::Variant::from(false));
-                let () = self.call(SHELL, SHELL_PATH, PROPERTIES, "Set", &body).await?;
+        while !self.overview().await? {
+            if Instant::now() >= deadline {
+                return Ok(());
             }
             sleep(OVERVIEW_LOOK).await;
         }
-        Ok(())
+        sleep(OVERVIEW_OPEN).await;
+        let body = (SHELL, "OverviewActive", zbus::Variant::from(false));
+        self.call(SHELL, SHELL_PATH, PROPERTIES, "Set", &body).await
+    }
+
+    /// Whether the overview is open.
+    async fn overview(&self) -> Result<bool, zbus::Error> {
+        let active: OwnedVariant =
+            self.call(SHELL, SHELL_PATH, PROPERTIES, "Get", &(SHELL, "OverviewActive")).await?;
+        Ok(bool::try_from(active)?)
     }
 
     /// Asks GNOME's session manager not to call the user idle, so that nothing blanks or locks; lasts as long as what
