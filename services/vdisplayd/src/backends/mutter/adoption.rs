@@ -26,6 +26,9 @@ struct Note {
     recording: Recording,
     mode: String,
     monitor: Option<u64>,
+    /// Of its GNOME.
+    #[serde(default)]
+    pid: Option<i32>,
 }
 
 impl Mutter {
@@ -90,7 +93,7 @@ impl Mutter {
             why: "found in the user's GNOME after a restart of vdisplayd".to_owned(),
         };
         let monitor = note.monitor.filter(|_| cast.is_some());
-        Some(Placed { made, cast, monitor, pid: None, gone: None })
+        Some(Placed { made, cast, monitor, pid: note.pid, gone: None })
     }
 
     /// Notes what the next vdisplayd has to know of the Output of `session`.
@@ -101,6 +104,7 @@ impl Mutter {
             recording: cast.recording.clone(),
             mode: placed.made.mode.to_string(),
             monitor: placed.monitor,
+            pid: placed.pid,
         };
         let text = serde_json::to_string(&note).map_err(io::Error::from);
         if let Err(error) = text.and_then(|text| self.places.write(session, "cast", &text)) {

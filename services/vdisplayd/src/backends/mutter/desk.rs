@@ -147,7 +147,7 @@ impl Desk {
     async fn overview(&self) -> Result<bool, zbus::Error> {
         let active: OwnedVariant =
             self.call(SHELL, SHELL_PATH, PROPERTIES, "Get", &(SHELL, "OverviewActive")).await?;
-        Ok(bool::try_from(active)?)
+        bool::try_from(active)
     }
 
     /// Asks GNOME's session manager not to call the user idle, so that nothing blanks or locks; lasts as long as what

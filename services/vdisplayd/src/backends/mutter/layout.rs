@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 
+use lumen_ipc::Mode;
 use serde::{Deserialize, Serialize};
 use zbus::OwnedVariant;
 
@@ -79,6 +80,13 @@ impl Layout {
     /// Serial numbers of the monitors that recordings made.
     pub fn recorded(&self) -> impl Iterator<Item = u64> {
         self.places.iter().filter_map(|place| place.recorded)
+    }
+
+    /// The mode that the monitor of recording `number` has.
+    pub fn shown(&self, number: u64) -> Option<Mode> {
+        let place = self.places.iter().find(|place| place.recorded == Some(number))?;
+        let (_, mode) = place.monitors.first()?;
+        mode.parse().ok()
     }
 
     /// The places that are the user's own.
@@ -303,6 +311,8 @@ mod tests {
         assert_eq!(layout.places[0].size, (1440, 2560), "turned and scaled");
         assert_eq!(layout.places[0].monitors, [("DP-1".to_owned(), "3840x2160@60.000".to_owned())]);
         assert_eq!(layout.recorded().collect::<Vec<_>>(), [10]);
+        assert_eq!(layout.shown(10), Some(Mode { width: 1280, height: 720, refresh_mhz: 60_000 }));
+        assert_eq!(layout.shown(11), None);
         let wire = to_wire(&layout.plan(Topology::Primary).unwrap());
         assert_eq!((wire[1].0, wire[1].2, wire[1].3), (1280, 1.5, 1));
     }

@@ -53,6 +53,8 @@ const LOOK: Duration = Duration::from_millis(50);
 /// How long a GNOME that ended is waited for, before its sessions get a headless desktop. Because one that crashed and was
 /// started again was seen to take 6 s on a busy machine.
 const RETURN_LIMIT: Duration = Duration::from_secs(10);
+/// What is one rate, because Mutter computes with fractions.
+const SAME_RATE_MHZ: u32 = 5;
 /// Time for a keeper to go, because its sweep waits for GNOME to lay out its monitors.
 const GONE_LIMIT: Duration = Duration::from_secs(3);
 
@@ -64,7 +66,7 @@ struct Placed {
     cast: Option<Cast>,
     /// Number of its monitor, once that is there.
     monitor: Option<u64>,
-    /// Process of the GNOME that it is in; `None` if an earlier vdisplayd made it.
+    /// Process of the GNOME that it is in; `None` if a vdisplayd made it that did not note that yet.
     pid: Option<i32>,
     /// Since when there is no GNOME at all.
     gone: Option<Instant>,
@@ -127,11 +129,15 @@ impl Mutter {
                     self.record(session, mode, &desk).await?;
                 }
                 let Some(placed) = self.outputs.get_mut(&session) else { return Ok(None) };
-                placed.gone = None;
-                // Mutter 48 was seen to keep its monitor's rate where the size is the same.
-                let detour = placed.monitor.is_some() && differ_in_rate_alone(placed.made.mode, mode);
-                placed.made.mode = mode;
+                (placed.gone, placed.made.mode) = (None, mode);
+                let monitor = placed.monitor;
                 self.write(session);
+                // Mutter 48 was seen to keep its monitor's rate where the size is the same.
+                let shown = match monitor {
+                    Some(monitor) => desk.layout().await.ok().and_then(|layout| layout.shown(monitor)),
+                    None => None,
+                };
+                let detour = shown.is_some_and(|shown| differ_in_rate_alone(shown, mode));
                 self.acquired(session, false, detour).map(Some)
             }
         }
@@ -347,7 +353,7 @@ impl Mutter {
 
 fn differ_in_rate_alone(one: Mode, other: Mode) -> bool {
     let size = |mode: Mode| (mode.width, mode.height);
-    size(one) == size(other) && one.refresh_mhz != other.refresh_mhz
+    size(one) == size(other) && one.refresh_mhz.abs_diff(other.refresh_mhz) > SAME_RATE_MHZ
 }
 
 /// Name in the fd store.
