@@ -1,5 +1,7 @@
 //! What every link message says about itself: how it may be lost, and which file descriptors it carries.
 
+use std::fmt::Debug;
+
 use serde::{Serialize, de::DeserializeOwned};
 
 /// How a message behaves when a stage dies while it is in flight (measured: 6-70 % of such messages are lost).
@@ -43,7 +45,7 @@ impl FdRule {
 }
 
 /// A message of a link.
-pub trait LinkMessage: Serialize + DeserializeOwned {
+pub trait LinkMessage: Debug + Serialize + DeserializeOwned {
     /// How it may be lost.
     fn delivery(&self) -> Delivery;
 

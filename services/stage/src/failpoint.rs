@@ -3,9 +3,14 @@
 //! The switch is `LUMEN_FAILPOINT`, which only a test's drop-in sets: the path of a file that says `die STEP PID` or
 //! `hang STEP PID`. The first process but PID that comes to STEP takes the file away and dies there, so that it happens once,
 //! in the next incarnation, and the test sees that it did. Without the switch a step costs one branch.
+//!
+//! The boundaries of the messages on the links are steps as well: see [`at_message`].
 
 use std::{
-    env, fs,
+    any::type_name,
+    env,
+    fmt::Debug,
+    fs,
     path::{Path, PathBuf},
     sync::LazyLock,
     thread,
@@ -52,12 +57,30 @@ enum Fate {
 /// This thread has come to `step`.
 pub fn at(step: Step) {
     if let Some(switch) = &*SWITCH {
-        meet(switch, step);
+        meet(switch, step.0);
+    }
+}
+
+/// This thread `does` something with a link's message: it `sends` it next, it has `sent` it, or it `took` it and has not
+/// looked at it yet. The step is called like `sent-FromCapture-Frame`.
+pub fn at_message<M: Debug>(does: &str, message: &M) {
+    if let Some(switch) = &*SWITCH {
+        meet(switch, &name_of(does, message));
     }
 }
 
 #[cold]
-fn meet(switch: &Path, step: Step) {
+fn name_of<M: Debug>(does: &str, message: &M) -> String {
+    let kind = type_name::<M>().rsplit("::").next().unwrap_or_default();
+    let text = format!("{message:?}");
+    match text.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default() {
+        variant if variant == kind => format!("{does}-{kind}"),
+        variant => format!("{does}-{kind}-{variant}"),
+    }
+}
+
+#[cold]
+fn meet(switch: &Path, step: &str) {
     match take(switch, step) {
         // SIGKILL to itself is there before the call returns.
         Some(Fate::Die) => drop(kill_process(getpid(), Signal::KILL)),
@@ -69,7 +92,7 @@ fn meet(switch: &Path, step: Step) {
 }
 
 /// What the switch holds for this process at `step`; of several threads one gets it.
-fn take(switch: &Path, step: Step) -> Option<Fate> {
+fn take(switch: &Path, step: &str) -> Option<Fate> {
     let order = fs::read_to_string(switch).ok()?;
     let mut words = order.split_whitespace();
     let fate = match words.next()? {
@@ -77,7 +100,7 @@ fn take(switch: &Path, step: Step) -> Option<Fate> {
         "hang" => Fate::Hang,
         _ => return None,
     };
-    let is_meant = words.next()? == step.0 && words.next()? != getpid().as_raw_nonzero().to_string();
+    let is_meant = words.next()? == step && words.next()? != getpid().as_raw_nonzero().to_string();
     (is_meant && fs::remove_file(switch).is_ok()).then_some(fate)
 }
 
@@ -97,15 +120,23 @@ mod tests {
     fn an_order_is_for_one_step_of_another_process_and_for_once() {
         let directory = tempfile::tempdir().unwrap();
         let switch = directory.path().join("switch");
-        assert_eq!(take(&switch, ONE), None, "there is no order");
+        assert_eq!(take(&switch, ONE.0), None, "there is no order");
         fs::write(&switch, "die two 1\n").unwrap();
-        assert_eq!(take(&switch, ONE), None, "another step");
-        assert_eq!(take(&switch, TWO), Some(Fate::Die));
-        assert_eq!(take(&switch, TWO), None, "it was carried out");
+        assert_eq!(take(&switch, ONE.0), None, "another step");
+        assert_eq!(take(&switch, TWO.0), Some(Fate::Die));
+        assert_eq!(take(&switch, TWO.0), None, "it was carried out");
         fs::write(&switch, format!("hang one {}", std::process::id())).unwrap();
-        assert_eq!(take(&switch, ONE), None, "this incarnation is not meant");
+        assert_eq!(take(&switch, ONE.0), None, "this incarnation is not meant");
         fs::write(&switch, "hang one 1").unwrap();
-        assert_eq!(take(&switch, ONE), Some(Fate::Hang));
+        assert_eq!(take(&switch, ONE.0), Some(Fate::Hang));
+    }
+
+    /// Sabotage: name the whole of a message.
+    #[test]
+    fn messages_are_named_by_their_kind() {
+        assert_eq!(name_of("sends", &Some(3)), "sends-Option<i32>-Some");
+        assert_eq!(name_of("took", &Fate::Die), "took-Fate-Die");
+        assert_eq!(name_of("sent", &ONE), "sent-Step");
     }
 
     #[test]

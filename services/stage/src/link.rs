@@ -29,7 +29,7 @@ use rustix::{
 };
 
 use crate::{
-    dmabuf,
+    dmabuf, failpoint,
     memory::{self, MemoryError},
 };
 
@@ -126,13 +126,17 @@ impl Link {
             return Err(LinkError::Oversized);
         }
         let packet = bytes.get(..len).unwrap_or_default();
+        failpoint::at_message("sends", message);
         match sendmsg(
             &self.fd,
             &[IoSlice::new(packet)],
             &mut control,
             SendFlags::NOSIGNAL | SendFlags::DONTWAIT,
         ) {
-            Ok(_) => Ok(()),
+            Ok(_) => {
+                failpoint::at_message("sent", message);
+                Ok(())
+            }
             Err(Errno::AGAIN) => Err(LinkError::Full),
             Err(Errno::PIPE | Errno::CONNRESET | Errno::NOTCONN) => Err(LinkError::Closed),
             Err(error) => Err(LinkError::Kernel(error)),
@@ -174,6 +178,7 @@ impl Link {
         }
         let message: M = codec::decode(bytes.get(..received.bytes).unwrap_or_default())?;
         check_fds(message.fds(), &fds)?;
+        failpoint::at_message("took", &message);
         Ok(Some(Received { message, fds }))
     }
 }

@@ -1,5 +1,5 @@
 //! `cargo xtask kill`: lets the stages of a streaming constellation, and what is around them, die, hang, starve and be
-//! replaced, and asks the client whether it noticed. Promises C1, C5 and C7 of docs/specification.md.
+//! replaced, and asks the client whether it noticed. Promises C1, C4, C5 and C7 of docs/specification.md.
 //!
 //! The real binaries under the shipped units stream a moving desktop to the probe. In the same run a toy stage dies as
 //! often: gaps are judged against its, since milliseconds alone would judge the machine.
@@ -9,6 +9,8 @@ mod desktop;
 mod gaps;
 mod gnome;
 mod hangs;
+mod loaded;
+mod messages;
 mod plan;
 mod replaced;
 mod residue;
@@ -36,10 +38,14 @@ pub enum What {
     Stages,
     /// Each stage dies at each step of its recovery.
     Steps,
+    /// Each stage dies before, after and on each message that it sends or takes.
+    Messages,
     /// Each stage is stopped by a signal, and the encoder hangs.
     Hangs,
     /// Each stage gets 5 % of a CPU for some seconds.
     Starved,
+    /// Every core is busy with something else for `--minutes`.
+    Loaded,
     /// lumen's bus dies, and the user manager executes itself anew.
     Surroundings,
     /// The compositor dies.
@@ -58,6 +64,9 @@ pub struct Options {
     /// How often each stage dies.
     #[arg(long, default_value_t = 50)]
     count: u32,
+    /// How long every core is busy.
+    #[arg(long, default_value_t = 0.5)]
+    minutes: f64,
     /// Only this stage, where stages die or hang one by one; may be given again.
     #[arg(long)]
     stage: Vec<String>,
@@ -104,8 +113,10 @@ fn play(what: What, stages: &[&'static str], options: &Options) -> Result<()> {
             deaths::run(&blows)
         }
         What::Steps => steps::run(stages),
+        What::Messages => messages::run(stages),
         What::Hangs => hangs::run(stages),
         What::Starved => starved::run(stages),
+        What::Loaded => loaded::run(stages, options.minutes),
         What::Surroundings => surroundings::run(),
         What::Desktop => desktop::run(),
         What::Replaced => replaced::run(stages),

@@ -15,9 +15,9 @@ use super::{
 };
 
 /// Between two steps, because ten starts within a minute that never were READY ask for a pause of ten seconds.
-const APART: Duration = Duration::from_millis(1300);
+pub const APART: Duration = Duration::from_millis(1300);
 /// Within which the next incarnation comes to any step: the client's next wish takes longest.
-const COMES: Duration = Duration::from_secs(6);
+pub const COMES: Duration = Duration::from_secs(6);
 /// For so long the client asks for another bitrate or refresh rate every other second, so that transportd writes it down.
 const WISHES_S: usize = 400;
 
@@ -48,13 +48,17 @@ pub fn run(stages: &[&'static str]) -> Result<()> {
 }
 
 /// Changes of the stream, for the probe.
-fn wishes() -> Vec<String> {
+pub fn wishes() -> Vec<String> {
     const TURN: [&str; 4] = ["bitrate=9M", "mode=1280x720@50", "bitrate=10M", "mode=1280x720@60"];
     let wish = |(n, what)| format!("{}:{what}", 2 * n + 2);
     TURN.into_iter().cycle().enumerate().take(WISHES_S / 2).map(wish).collect()
 }
 
-fn die_at(host: &Constellation, switches: &Switches, stage: &str, step: &str) -> Result<()> {
+/// Lets the next incarnation of `stage` die at `step`, and waits until it did.
+///
+/// # Errors
+/// It did not come there.
+pub fn die_at(host: &Constellation, switches: &Switches, stage: &str, step: &str) -> Result<()> {
     let pid = victim::running(host, stage)?;
     switches.arm(stage, "die", step, pid)?;
     // vdisplayd is asked for an Output only when captured comes back.
