@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    os::unix::process::CommandExt,
     path::Path,
     process::{Child, Command, Output, Stdio},
     thread,
@@ -13,7 +14,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::{
-    constellation::{binaries, checkout, text},
+    constellation::{binaries, checkout, run, text},
     probe::Report,
 };
 
@@ -129,8 +130,9 @@ impl Lab {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
+            .process_group(0)
             .spawn()?;
-        Ok(Client { lab: self, name, child })
+        Ok(Client { lab: self, name, child: Some(child) })
     }
 
     /// Starts the user's own GNOME without a screen, with further arguments, as a session would: it is in the session
@@ -236,23 +238,25 @@ impl Lab {
     }
 }
 
-/// A probe that streams inside the container.
+/// A probe that streams inside the container. Dropped before its end, it is killed with all that leads to it: an `nsenter`
+/// whose container ended stays stopped for ever, with every descriptor that it inherited.
 pub struct Client<'a> {
     lab: &'a Lab,
     name: &'static str,
-    child: Child,
+    /// Leads a process group. `None` when its end was awaited.
+    child: Option<Child>,
 }
 
 impl Client<'_> {
     /// Whether it still streams.
     pub fn runs(&mut self) -> bool {
-        self.child.try_wait().is_ok_and(|ended| ended.is_none())
+        self.child.as_mut().is_some_and(|child| child.try_wait().is_ok_and(|ended| ended.is_none()))
     }
 
     /// Waits for its end and brings home what it left.
-    pub fn finish(self) -> Result<Report> {
-        let Self { lab, name, child } = self;
-        let output = child.wait_with_output()?;
+    pub fn finish(mut self) -> Result<Report> {
+        let (lab, name) = (self.lab, self.name);
+        let output = self.child.take().context("it has no process")?.wait_with_output()?;
         let home = TempDir::new()?;
         let to = home.path().to_string_lossy().into_owned();
         let [summary, frames] = leavings(name);
@@ -265,6 +269,16 @@ impl Client<'_> {
         let frames = read(&frames).lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
         let summary = serde_json::from_str(&read(&summary)).unwrap_or(Value::Null);
         Ok(Report { summary, frames, output })
+    }
+}
+
+impl Drop for Client<'_> {
+    fn drop(&mut self) {
+        let Some(mut child) = self.child.take() else { return };
+        let group = format!("-{}", child.id());
+        // Both fail only where it has ended already.
+        let _ = run("kill", &["-s", "KILL", "--", &group]);
+        let _ = child.wait();
     }
 }
 
