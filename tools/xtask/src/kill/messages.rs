@@ -7,7 +7,7 @@
 //!
 //! Sabotage: tell the readers of a link what holds for it only once and not after each greeting, or leave a boundary out.
 
-use std::thread;
+use std::{thread, time::Duration};
 
 use anyhow::{Result, ensure};
 use lumen_stage::clock::now_ns;
@@ -16,7 +16,7 @@ use lumen_tests::{Constellation, constellation::wait};
 use super::{
     gaps::{self, Death},
     scene,
-    steps::{APART, COMES, die_at, wishes},
+    steps::{APART, die_at, wishes},
     switch::Switches,
     victim,
     witness::{self, Desktop},
@@ -45,6 +45,11 @@ const GOODBYES: &[(&str, &str, &str)] = &[
     ("encoded", "FromEncode-Closing", "transportd"),
     ("inputd", "FromInput-Closing", "transportd"),
 ];
+
+/// How often a stage is told to end until its goodbye is heard: a writer that finds the link hung up first does not read on.
+const PARTINGS: usize = 3;
+/// Within which a goodbye is heard.
+const HEARD: Duration = Duration::from_secs(2);
 
 /// Where a stage dies.
 struct Boundary {
@@ -99,9 +104,15 @@ fn around(
 fn cross(host: &Constellation, switches: &Switches, boundary: &Boundary) -> Result<()> {
     let Boundary { stage, step, ends } = boundary;
     let Some(ends) = ends else { return die_at(host, switches, stage, step) };
-    let pid = victim::running(host, ends)?;
     // Whoever runs now is meant.
     switches.arm(stage, "die", step, 0)?;
-    victim::send("TERM", pid)?;
-    wait(&format!("{stage} to die at {step}"), COMES, || !switches.is_armed(stage))
+    let mut died = Ok(());
+    for _ in 0..PARTINGS {
+        victim::send("TERM", victim::running(host, ends)?)?;
+        died = wait(&format!("{stage} to die at {step}"), HEARD, || !switches.is_armed(stage));
+        if died.is_ok() {
+            break;
+        }
+    }
+    died
 }

@@ -17,7 +17,7 @@ use super::{
 /// Between two steps, because ten starts within a minute that never were READY ask for a pause of ten seconds.
 pub const APART: Duration = Duration::from_millis(1300);
 /// Within which the next incarnation comes to any step: the client's next wish takes longest.
-pub const COMES: Duration = Duration::from_secs(6);
+const COMES: Duration = Duration::from_secs(6);
 /// For so long the client asks for another bitrate or refresh rate every other second, so that transportd writes it down.
 const WISHES_S: usize = 400;
 
