@@ -76,24 +76,34 @@ enum Bench {
     },
 }
 
-fn main() -> anyhow::Result<ExitCode> {
-    match Chore::parse() {
-        Chore::Tidy { install, only } => {
-            if install {
-                checks::cargo::install_deny()?;
+fn main() -> ExitCode {
+    match Chore::parse().run() {
+        Ok(code) => code,
+        Err(error) => {
+            // Last and without a backtrace, since of a long log the end is what is kept.
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+impl Chore {
+    fn run(self) -> anyhow::Result<ExitCode> {
+        match self {
+            Self::Tidy { install, only } => {
+                if install {
+                    checks::cargo::install_deny()?;
+                }
+                return tidy::run(&only);
             }
-            tidy::run(&only)
+            Self::Bench(Bench::Pipeline { seconds }) => bench::pipeline::run(seconds)?,
+            Self::Bench(Bench::Cpu { seconds }) => bench::cpu::run(seconds)?,
+            Self::Bench(Bench::Starved { seconds }) => bench::starved::run(seconds)?,
+            Self::Bench(Bench::Syscalls { seconds }) => bench::syscalls::run(seconds)?,
+            Self::Kill(options) => kill::run(&options)?,
+            Self::Soak { minutes, seed } => kill::soak::run(minutes, seed)?,
+            Self::Echo => bench::hop::echo()?,
         }
-        Chore::Bench(Bench::Pipeline { seconds }) => {
-            bench::pipeline::run(seconds).map(|()| ExitCode::SUCCESS)
-        }
-        Chore::Bench(Bench::Cpu { seconds }) => bench::cpu::run(seconds).map(|()| ExitCode::SUCCESS),
-        Chore::Bench(Bench::Starved { seconds }) => bench::starved::run(seconds).map(|()| ExitCode::SUCCESS),
-        Chore::Bench(Bench::Syscalls { seconds }) => {
-            bench::syscalls::run(seconds).map(|()| ExitCode::SUCCESS)
-        }
-        Chore::Kill(options) => kill::run(&options).map(|()| ExitCode::SUCCESS),
-        Chore::Soak { minutes, seed } => kill::soak::run(minutes, seed).map(|()| ExitCode::SUCCESS),
-        Chore::Echo => bench::hop::echo().map(|()| ExitCode::SUCCESS),
+        Ok(ExitCode::SUCCESS)
     }
 }

@@ -94,11 +94,11 @@ pub fn run(options: &Options) -> Result<()> {
             Ok(()) => println!("== {name}: kept, in {} s", began.elapsed().as_secs()),
             Err(error) => {
                 println!("== {name}: NOT kept, in {} s: {error:#}", began.elapsed().as_secs());
-                failed.push(name);
+                failed.push(format!("{name}: {error:#}"));
             }
         }
     }
-    ensure!(failed.is_empty(), "the client noticed, or something is left over: {}", failed.join(", "));
+    ensure!(failed.is_empty(), "the client noticed, or something is left over:\n{}", failed.join("\n"));
     Ok(())
 }
 
