@@ -8,6 +8,8 @@ use serde::{
     de::{Error as _, IntoDeserializer as _},
 };
 
+use crate::gamestream::config::Settings;
+
 /// Where lumen listens until it is told otherwise: this machine alone can reach it.
 const LISTEN: &str = "127.0.0.1:47777";
 
@@ -33,6 +35,8 @@ pub struct Config {
     pub resume: Span,
     /// How long the Output and all else of such a client is kept for it.
     pub keep: Keep,
+    /// Stock Moonlight clients.
+    pub gamestream: Settings,
 }
 
 /// A span of time, or `"until-released"`: until `lumenctl end`.
@@ -62,6 +66,7 @@ impl Default for Config {
             idle: Span(Duration::from_secs(10)),
             resume: Span(Duration::from_secs(10)),
             keep: Keep(Duration::from_secs(10)),
+            gamestream: Settings::default(),
         }
     }
 }

@@ -14,6 +14,7 @@ pub mod announcements;
 pub mod clients;
 pub mod config;
 pub mod control;
+pub mod gamestream;
 pub mod identity;
 pub mod launch;
 pub mod occupant;

@@ -1,0 +1,13 @@
+//! Stock Moonlight clients: who may come, and what is streamed to them.
+//!
+//! ```text
+//!  client ◄──HTTP 47989, HTTPS 47984──► who may come: pairing, apps, launch
+//!                                            │ streams::Streams
+//!  client ◄──RTSP 48010, UDP 47998-48000──► what streams: sessions
+//! ```
+//! [`lumen_gamestream`] is the protocol; here are its sockets, files and clocks. `docs/gamestream.md` says it in words.
+//!
+//! **Invariant:** who is no Client reaches `/serverinfo` and `/pair` alone.
+
+pub mod config;
+pub mod streams;
