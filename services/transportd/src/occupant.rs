@@ -1,6 +1,49 @@
-//! Who holds a UDP port, as far as this process may see.
+//! Who holds a port, as far as this process may see.
 
 use std::{fmt, fs, net::SocketAddr};
+
+/// Which ports are meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    /// Those of datagrams.
+    Udp,
+    /// Those where connections are awaited.
+    Tcp,
+}
+
+impl fmt::Display for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Udp => "UDP",
+            Self::Tcp => "TCP",
+        })
+    }
+}
+
+impl Transport {
+    fn tables(self) -> [&'static str; 2] {
+        match self {
+            Self::Udp => ["/proc/self/net/udp", "/proc/self/net/udp6"],
+            Self::Tcp => ["/proc/self/net/tcp", "/proc/self/net/tcp6"],
+        }
+    }
+
+    /// The kernel's number for the state of a socket that keeps others off its port.
+    fn state(self) -> &'static str {
+        match self {
+            Self::Udp => "07",
+            Self::Tcp => "0A",
+        }
+    }
+
+    /// The option of `ss` that lists them.
+    fn option(self) -> &'static str {
+        match self {
+            Self::Udp => "-ulnp",
+            Self::Tcp => "-tlnp",
+        }
+    }
+}
 
 /// The holder of a port.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +61,8 @@ pub enum Occupant {
         uid: u32,
         /// The port.
         port: u16,
+        /// Whose port it is.
+        transport: Transport,
     },
     /// The kernel lists nobody; it may have ended meanwhile.
     Nobody,
@@ -27,9 +72,10 @@ impl fmt::Display for Occupant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Process { pid, name } => write!(f, "process {pid} ({name})"),
-            Self::Hidden { uid, port } => write!(
+            Self::Hidden { uid, port, transport } => write!(
                 f,
-                "a process of user {uid} that this stage may not look into (`ss -ulnp sport = :{port}` names it)"
+                "a process of user {uid} that this stage may not look into (`ss {} sport = :{port}` names it)",
+                transport.option()
             ),
             Self::Nobody => f.write_str("somebody who is gone by now: start lumen.target again"),
         }
@@ -37,28 +83,28 @@ impl fmt::Display for Occupant {
 }
 
 /// Looks for the holder of `address`'s port.
-pub fn find(address: SocketAddr) -> Occupant {
+pub fn find(transport: Transport, address: SocketAddr) -> Occupant {
     let port = address.port();
-    let tables = ["/proc/self/net/udp", "/proc/self/net/udp6"];
-    let sockets = tables
+    let sockets = transport
+        .tables()
         .iter()
         .filter_map(|table| fs::read_to_string(table).ok())
-        .find_map(|table| holder(&table, port));
+        .find_map(|table| holder(&table, port, transport.state()));
     match sockets {
         None => Occupant::Nobody,
-        Some((uid, inode)) => process(inode).unwrap_or(Occupant::Hidden { uid, port }),
+        Some((uid, inode)) => process(inode).unwrap_or(Occupant::Hidden { uid, port, transport }),
     }
 }
 
-/// User and inode of the socket on `port` in a table of `/proc/net/udp`'s form.
-fn holder(table: &str, port: u16) -> Option<(u32, u64)> {
+/// User and inode of the socket in `state` on `port` in a table of `/proc/net/udp`'s form.
+fn holder(table: &str, port: u16, state: &str) -> Option<(u32, u64)> {
     table.lines().skip(1).find_map(|line| {
         let mut fields = line.split_whitespace();
         let (_, local_port) = fields.nth(1)?.rsplit_once(':')?;
-        if u16::from_str_radix(local_port, 16) != Ok(port) {
+        if u16::from_str_radix(local_port, 16) != Ok(port) || fields.nth(1)? != state {
             return None;
         }
-        let uid = fields.nth(5)?.parse().ok()?;
+        let uid = fields.nth(3)?.parse().ok()?;
         let inode = fields.nth(1)?.parse().ok()?;
         Some((uid, inode))
     })
@@ -85,18 +131,22 @@ fn process(inode: u64) -> Option<Occupant> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::net::UdpSocket;
+    use std::net::{TcpListener, UdpSocket};
 
     #[test]
     fn the_holder_of_a_port_is_found() {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         let address = socket.local_addr().unwrap();
-        let Occupant::Process { pid, .. } = find(address) else {
-            panic!("{:?}", find(address));
+        let Occupant::Process { pid, .. } = find(Transport::Udp, address) else {
+            panic!("{:?}", find(Transport::Udp, address));
         };
         assert_eq!(pid, std::process::id());
+        assert_eq!(find(Transport::Tcp, address), Occupant::Nobody);
         drop(socket);
-        assert_eq!(find(address), Occupant::Nobody);
+        assert_eq!(find(Transport::Udp, address), Occupant::Nobody);
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let found = find(Transport::Tcp, listener.local_addr().unwrap());
+        assert!(matches!(found, Occupant::Process { pid, .. } if pid == std::process::id()), "{found:?}");
     }
 
     /// Provenance: a line of Linux 6.1.
@@ -104,7 +154,8 @@ mod tests {
     fn the_kernels_table_is_read() {
         let table = "   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops\n \
                      1234: 0100007F:BAA1 00000000:0000 07 00000000:00000000 00:00000000 00000000  1000        0 98765 2 0000000000000000 0\n";
-        assert_eq!(holder(table, 47777), Some((1000, 98765)));
-        assert_eq!(holder(table, 47778), None);
+        assert_eq!(holder(table, 47777, "07"), Some((1000, 98765)));
+        assert_eq!(holder(table, 47778, "07"), None);
+        assert_eq!(holder(table, 47777, "0A"), None);
     }
 }

@@ -1,16 +1,21 @@
-//! The two UDP sockets of the stage. They lie in systemd's fd store, so that what clients send while the stage
+//! The sockets of the stage: two of lumen/1, and those of GameStream. They lie in systemd's fd store, so that what clients send while the stage
 //! restarts waits in the kernel instead of being refused.
 
 use std::{
     io,
-    net::{SocketAddr, UdpSocket},
+    net::{SocketAddr, TcpListener, UdpSocket},
     os::fd::{AsFd, OwnedFd},
     time::Duration,
 };
 
 use lumen_stage::inherited::{self, Stored};
 
-use crate::{config::Config, occupant, record};
+use crate::{
+    config::Config,
+    gamestream,
+    occupant::{self, Transport},
+    record,
+};
 
 /// Name in the fd store.
 const CONTROL: &str = "control-socket";
@@ -28,10 +33,12 @@ const RELEASE_PAUSE: Duration = Duration::from_millis(20);
 pub enum SocketError {
     /// Somebody else has the port.
     #[error(
-        "UDP port {port} of {ip} is taken by {by}; end it, or set `{setting}` in transportd.toml (/etc/lumen, or ~/.config/lumen)",
+        "{transport} port {port} of {ip} is taken by {by}; end it, or set `{setting}` in transportd.toml (/etc/lumen, or ~/.config/lumen)",
         port = address.port(), ip = address.ip()
     )]
     Taken {
+        /// What kind of port.
+        transport: Transport,
         /// Where we wanted to listen.
         address: SocketAddr,
         /// Who is there.
@@ -53,13 +60,15 @@ pub enum SocketError {
     },
 }
 
-/// Both sockets, non-blocking.
+/// All sockets, non-blocking.
 #[derive(Debug)]
 pub struct Sockets {
     /// QUIC.
     pub control: UdpSocket,
     /// Video out, hellos in.
     pub video: UdpSocket,
+    /// GameStream's, or why there are none: lumen/1 goes on without them.
+    pub gamestream: Result<gamestream::sockets::Sockets, gamestream::Off>,
     /// Records of sessions.
     pub records: Vec<Stored>,
     /// Descriptors of the store that nobody knows, removed.
@@ -70,39 +79,96 @@ impl Sockets {
     /// Takes the sockets out of the store where they still fit the configuration, and makes the others.
     pub fn open(config: &Config, stored: Vec<Stored>) -> Result<Self, SocketError> {
         let mut kept = Kept::new(stored);
-        let control = kept.socket(CONTROL, config.listen, "listen")?;
-        let video = kept.socket(VIDEO, config.video(), "video_port")?;
+        let control: UdpSocket = kept.socket(CONTROL, config.listen, "listen")?;
+        let video: UdpSocket = kept.socket(VIDEO, config.video(), "video_port")?;
+        let gamestream = gamestream::sockets::Sockets::open(&config.gamestream, &mut kept);
         // The kernel's own limit (net.core.wmem_max) may be lower, which costs only a wait when it is full.
         let _ = socket2::SockRef::from(&video).set_send_buffer_size(SEND_BUFFER);
-        Ok(Self { control, video, records: kept.records(), strangers: kept.sweep() })
+        Ok(Self { control, video, gamestream, records: kept.records(), strangers: kept.sweep() })
+    }
+}
+
+/// A kind of socket that is kept.
+pub trait Kind: From<OwnedFd> + AsFd {
+    /// For messages.
+    const TRANSPORT: Transport;
+    /// For what the kernel says of a descriptor.
+    const TYPE: socket2::Type;
+
+    /// A new one.
+    fn bound(address: SocketAddr) -> io::Result<Self>;
+    /// Where it is.
+    fn address(&self) -> io::Result<SocketAddr>;
+    /// Whether it waits for bytes.
+    fn nonblocking(&self) -> io::Result<()>;
+}
+
+impl Kind for UdpSocket {
+    const TRANSPORT: Transport = Transport::Udp;
+    const TYPE: socket2::Type = socket2::Type::DGRAM;
+
+    fn bound(address: SocketAddr) -> io::Result<Self> {
+        Self::bind(address)
+    }
+    fn address(&self) -> io::Result<SocketAddr> {
+        self.local_addr()
+    }
+    fn nonblocking(&self) -> io::Result<()> {
+        self.set_nonblocking(true)
+    }
+}
+
+impl Kind for TcpListener {
+    const TRANSPORT: Transport = Transport::Tcp;
+    const TYPE: socket2::Type = socket2::Type::STREAM;
+
+    fn bound(address: SocketAddr) -> io::Result<Self> {
+        Self::bind(address)
+    }
+    fn address(&self) -> io::Result<SocketAddr> {
+        self.local_addr()
+    }
+    fn nonblocking(&self) -> io::Result<()> {
+        self.set_nonblocking(true)
     }
 }
 
 /// What the incarnation before left.
-struct Kept(Vec<Stored>);
+#[derive(Debug)]
+pub struct Kept(Vec<Stored>);
 
 impl Kept {
     fn new(stored: Vec<Stored>) -> Self {
         Self(stored)
     }
 
-    fn socket(
+    /// The socket `name` at `address`: that of the incarnation before, or else a new one that is kept for the next.
+    ///
+    /// # Errors
+    /// [`SocketError`] names `setting`.
+    pub fn socket<S: Kind>(
         &mut self,
         name: &str,
         address: SocketAddr,
         setting: &'static str,
-    ) -> Result<UdpSocket, SocketError> {
+    ) -> Result<S, SocketError> {
         let stored = self.take(name);
         let was_stored = stored.is_some();
         if let Some(socket) = stored.and_then(|fd| fitting(fd, address)) {
             return Ok(socket);
         }
         forget(name);
-        let socket = if was_stored { bind_after(address, setting)? } else { bind(address, setting)? };
+        let socket: S = if was_stored { bind_after(address, setting)? } else { bind(address, setting)? };
         if let Err(error) = inherited::store(name, socket.as_fd()) {
             tracing::warn!(STAGE = "transportd", "the {name} would not survive a restart: {error}");
         }
         Ok(socket)
+    }
+
+    /// Lets go of the socket `name`: what listens no more shall not look as if it did.
+    pub fn drop(&mut self, name: &str) {
+        drop(self.take(name));
+        forget(name);
     }
 
     fn take(&mut self, name: &str) -> Option<OwnedFd> {
@@ -122,7 +188,7 @@ impl Kept {
 }
 
 /// Binds where systemd may still hold the socket of another setting: it lets go a moment after it was asked to.
-fn bind_after(address: SocketAddr, setting: &'static str) -> Result<UdpSocket, SocketError> {
+fn bind_after<S: Kind>(address: SocketAddr, setting: &'static str) -> Result<S, SocketError> {
     for _ in 0..RELEASE_TRIES {
         match bind(address, setting) {
             Err(SocketError::Taken { .. }) => std::thread::sleep(RELEASE_PAUSE),
@@ -138,18 +204,21 @@ fn forget(name: &str) {
 }
 
 /// The socket if it is bound where the configuration wants it.
-fn fitting(fd: OwnedFd, wanted: SocketAddr) -> Option<UdpSocket> {
-    let is_udp = socket2::SockRef::from(&fd).r#type().is_ok_and(|kind| kind == socket2::Type::DGRAM);
-    let socket = UdpSocket::from(fd);
-    let bound = socket.local_addr().ok().filter(|_| is_udp)?;
+fn fitting<S: Kind>(fd: OwnedFd, wanted: SocketAddr) -> Option<S> {
+    let is_such = socket2::SockRef::from(&fd).r#type().is_ok_and(|kind| kind == S::TYPE);
+    let socket = S::from(fd);
+    let bound = socket.address().ok().filter(|_| is_such)?;
     let port_fits = wanted.port() == 0 || wanted.port() == bound.port();
     (bound.ip() == wanted.ip() && port_fits).then_some(socket)
 }
 
-fn bind(address: SocketAddr, setting: &'static str) -> Result<UdpSocket, SocketError> {
-    let bound = UdpSocket::bind(address).and_then(|socket| socket.set_nonblocking(true).map(|()| socket));
+fn bind<S: Kind>(address: SocketAddr, setting: &'static str) -> Result<S, SocketError> {
+    let bound = S::bound(address).and_then(|socket| socket.nonblocking().map(|()| socket));
     bound.map_err(|source| match source.kind() {
-        io::ErrorKind::AddrInUse => SocketError::Taken { address, by: occupant::find(address), setting },
+        io::ErrorKind::AddrInUse => {
+            let transport = S::TRANSPORT;
+            SocketError::Taken { transport, address, by: occupant::find(transport, address), setting }
+        }
         _ => SocketError::Bind { address, setting, source },
     })
 }
@@ -159,7 +228,8 @@ mod tests {
     use super::*;
 
     fn config(listen: &str, video_port: u16) -> Config {
-        Config { listen: listen.parse().unwrap(), video_port, ..Config::default() }
+        let gamestream = gamestream::config::Settings { enabled: false, ..Default::default() };
+        Config { listen: listen.parse().unwrap(), video_port, gamestream, ..Config::default() }
     }
 
     fn stored(name: &str, socket: &UdpSocket) -> Stored {

@@ -1,6 +1,6 @@
 //! `[gamestream]` of `transportd.toml`.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr};
 
 use serde::Deserialize;
 
@@ -43,12 +43,5 @@ impl Default for Settings {
             audio: 48000,
             announce: true,
         }
-    }
-}
-
-impl Settings {
-    /// A port on the configured address.
-    pub fn at(&self, port: u16) -> SocketAddr {
-        SocketAddr::new(self.address, port)
     }
 }

@@ -10,4 +10,18 @@
 //! **Invariant:** who is no Client reaches `/serverinfo` and `/pair` alone.
 
 pub mod config;
+pub mod sockets;
 pub mod streams;
+
+use crate::sockets::SocketError;
+
+/// Why Moonlight is not served. The rest of the stage goes on without it.
+#[derive(Debug, thiserror::Error)]
+pub enum Off {
+    /// The administrator wants it so.
+    #[error("off: `enabled = false` in [gamestream] of transportd.toml")]
+    Setting,
+    /// A port is not to be had.
+    #[error("Moonlight clients are not served: {0}; then run `systemctl --user restart lumen-transportd`")]
+    Socket(#[from] SocketError),
+}

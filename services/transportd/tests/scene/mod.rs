@@ -19,6 +19,7 @@ use lumen_transportd::{
     clients::Clients,
     config::Config,
     control,
+    gamestream::config::Settings,
     identity::Identity,
     peers::{Peers, birth::adopt, connection::House, lobby::Lobby, pipeline::Grounds},
     recover::recover,
@@ -66,6 +67,7 @@ impl Host {
         let config = Config {
             listen: bound("control-socket").unwrap_or(any),
             video_port: bound("video-socket").map_or(0, |address| address.port()),
+            gamestream: Settings { enabled: false, ..Settings::default() },
             ..Config::default()
         };
         let recovered = recover(&Vault::at(state.path()), &config, stored).unwrap();
