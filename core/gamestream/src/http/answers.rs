@@ -128,23 +128,20 @@ pub fn app_list(apps: &[App]) -> Response {
     Response::xml(document.finish())
 }
 
-/// Where RTSP of a session is spoken.
+/// Where RTSP of a session is spoken, sealed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SessionUrl {
     /// The address the request came to.
     pub local: IpAddr,
     /// The port of RTSP.
     pub port: u16,
-    /// Whether it is sealed.
-    pub sealed: bool,
 }
 
 impl SessionUrl {
     fn text(self) -> String {
-        let scheme = if self.sealed { "rtspenc" } else { "rtsp" };
         match self.local {
-            IpAddr::V4(address) => format!("{scheme}://{address}:{}", self.port),
-            IpAddr::V6(address) => format!("{scheme}://[{address}]:{}", self.port),
+            IpAddr::V4(address) => format!("rtspenc://{address}:{}", self.port),
+            IpAddr::V6(address) => format!("rtspenc://[{address}]:{}", self.port),
         }
     }
 }

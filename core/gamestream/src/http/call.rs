@@ -75,8 +75,14 @@ impl Refusal {
 
     /// The answer to a request of `path`.
     pub fn response(&self, path: &str) -> Response {
-        Response::xml(Document::failure(self.status(), &self.to_string(), path).finish())
+        Response::xml(Document::failure(self.status(), &self.to_string(), cut(path)).finish())
     }
+}
+
+/// As much of a path as is repeated to who asked, so that a stranger's answer has at most 512 bytes: XML writes a character
+/// in up to six.
+fn cut(path: &str) -> &str {
+    path.get(..24).unwrap_or(path)
 }
 
 impl Call {
@@ -86,7 +92,7 @@ impl Call {
     /// [`Refusal`]. A stranger learns over TLS only that it is one, and over plain HTTP only of what anyone may ask.
     pub fn parse(request: &Request, caller: Caller) -> Result<Self, Refusal> {
         let route = Route::of(&request.path);
-        let not_found = || Refusal::NotFound { path: request.path.clone() };
+        let not_found = || Refusal::NotFound { path: cut(&request.path).to_owned() };
         match (caller, route.map(Route::access)) {
             (Caller::Stranger, _) => return Err(Refusal::NotPaired),
             (_, None) | (Caller::Plain, Some(Access::Clients)) => return Err(not_found()),

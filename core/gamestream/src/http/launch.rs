@@ -66,8 +66,6 @@ pub struct ResumeQuery {
     pub key: SessionKey,
     /// Seeds the nonces of audio.
     pub key_id: i32,
-    /// Whether RTSP is sealed: the client says `corever` of at least 1.
-    pub sealed_rtsp: bool,
 }
 
 /// What a launch asks for.
@@ -93,15 +91,18 @@ impl ResumeQuery {
     /// Reads `/resume`.
     ///
     /// # Errors
-    /// [`QueryError`].
+    /// [`QueryError`], also for a client that would speak RTSP in the clear (`corever` below 1): whoever reached the port
+    /// first could take its session.
     pub fn parse(query: &Query) -> Result<Self, QueryError> {
         let name = "rikey";
         let malformed = |_| QueryError::Malformed { name, must: "32 hexadecimal digits" };
-        Ok(Self {
-            key: SessionKey::from_bytes(hex::decode_array(query.need(name)?).map_err(malformed)?),
-            key_id: key_id(query)?,
-            sealed_rtsp: number(query, "corever", "a number", Some(0u32))? >= 1,
-        })
+        let key = SessionKey::from_bytes(hex::decode_array(query.need(name)?).map_err(malformed)?);
+        let key_id = key_id(query)?;
+        let (name, must) = ("corever", "1 or more, so that RTSP is sealed");
+        match number(query, name, must, Some(0u32))? {
+            0 => Err(QueryError::Malformed { name, must }),
+            _ => Ok(Self { key, key_id }),
+        }
     }
 }
 

@@ -65,6 +65,17 @@ fn a_stranger_reaches_serverinfo_and_pair_only() {
     assert_eq!(read(&unknown).0, "404");
 }
 
+// Sabotage: repeat the whole path.
+#[test]
+fn what_a_stranger_is_refused_is_short_whatever_it_asks() {
+    let path = format!("/{}", "&".repeat(10_000));
+    for (caller, status) in [(Caller::Plain, "404"), (Caller::Stranger, "401")] {
+        let response = Call::parse(&get(&path), caller).unwrap_err().response(&path);
+        assert_eq!(read(&response).0, status);
+        assert!(response.body.len() <= 512, "{} bytes", response.body.len());
+    }
+}
+
 // Sabotage: say the MAC, the session or PairStatus to anyone.
 #[test]
 fn what_anyone_learns_is_short_and_says_nothing_of_clients() {
@@ -100,11 +111,11 @@ fn what_anyone_learns_is_short_and_says_nothing_of_clients() {
 fn a_launch_is_read() {
     let Ok(Call::Launch(query)) = launch(&[]) else { panic!() };
     assert_eq!(query.mode, Mode { width: 1920, height: 1080, fps: 60 });
-    assert_eq!((query.app, query.resume.key_id, query.resume.sealed_rtsp), (7, -5, true));
+    assert_eq!((query.app, query.resume.key_id), (7, -5));
     assert_eq!(query.resume.key.as_bytes()[15], 15);
     assert_eq!((query.hdr, query.local_audio, query.surround), (false, false, Surround::Stereo));
-    let Ok(Call::Launch(unsigned)) = launch(&[("rikeyid", "4294967291"), ("corever", "")]) else { panic!() };
-    assert_eq!((unsigned.resume.key_id, unsigned.resume.sealed_rtsp), (-5, false));
+    let Ok(Call::Launch(unsigned)) = launch(&[("rikeyid", "4294967291"), ("corever", "2")]) else { panic!() };
+    assert_eq!(unsigned.resume.key_id, -5);
     let Ok(Call::Launch(loud)) = launch(&[("surroundAudioInfo", "4128774"), ("appid", "-2147483648")]) else {
         panic!()
     };
@@ -133,6 +144,8 @@ fn bad_launches_are_refused_in_words_a_client_can_show() {
         ("appid", "2147483648", "a number"),
         ("localAudioPlayMode", "", "no localAudioPlayMode"),
         ("surroundAudioInfo", "3", "2, 6 or 8 channels"),
+        ("corever", "", "RTSP is sealed"),
+        ("corever", "0", "RTSP is sealed"),
     ];
     for (name, bad, expected) in cases {
         let refusal = launch(&[(name, bad)]).unwrap_err();
@@ -176,16 +189,12 @@ fn answers_say_what_clients_look_for() {
     assert!(list.contains(
         "<App><IsHdrSupported>1</IsHdrSupported><AppTitle>A &amp; &lt;B&gt;</AppTitle><ID>1</ID></App>"
     ));
-    let url = |local: &str, sealed| answers::SessionUrl {
-        local: local.parse::<IpAddr>().unwrap(),
-        port: 48010,
-        sealed,
-    };
-    let launched = answers::launched(url("192.0.2.1", true));
+    let url = |local: &str| answers::SessionUrl { local: local.parse::<IpAddr>().unwrap(), port: 48010 };
+    let launched = answers::launched(url("192.0.2.1"));
     assert_eq!(value(&launched, "sessionUrl0").as_deref(), Some("rtspenc://192.0.2.1:48010"));
     assert_eq!(value(&launched, "gamesession").as_deref(), Some("1"));
-    let resumed = answers::resumed(url("2001:db8::1", false));
-    assert_eq!(value(&resumed, "sessionUrl0").as_deref(), Some("rtsp://[2001:db8::1]:48010"));
+    let resumed = answers::resumed(url("2001:db8::1"));
+    assert_eq!(value(&resumed, "sessionUrl0").as_deref(), Some("rtspenc://[2001:db8::1]:48010"));
     assert_eq!(value(&resumed, "resume").as_deref(), Some("1"));
     assert_eq!(value(&answers::cancelled(), "cancel").as_deref(), Some("1"));
     let failed = answers::pair(&crate::pairing::Answer::Failed(PairingError::WrongPin));

@@ -169,6 +169,13 @@ impl Lobby {
         }
     }
 
+    /// Somebody at this address asked for `/unpair`, as clients do that saw a wrong PIN. It proves nothing, but then the
+    /// next phase would not need to either: an attempt whose PIN was typed is over and counts as a guess.
+    pub fn handle_unpair(&mut self, from: IpAddr, now: Timestamp) {
+        self.handle_timeout(now);
+        self.abandon(from, PairingError::GaveUp, now);
+    }
+
     /// The client of [`Output::Store`] is stored, or why not.
     pub fn stored(&mut self, id: AttemptId, result: Result<(), String>) {
         let Some(Entry { state: State::Storing(connection), .. }) = self.entries.get(&id) else {
@@ -230,7 +237,7 @@ impl Lobby {
         connection: ConnectionId,
         now: Timestamp,
     ) -> Result<(), PairingError> {
-        self.abandon(from, now);
+        self.abandon(from, PairingError::Abandoned, now);
         self.check_guesses(now)?;
         if let Some(entry) = self.entries.values().find(|entry| entry.from == from) {
             return Err(PairingError::Busy { left: (entry.began + WINDOW).since(now) });
@@ -249,10 +256,10 @@ impl Lobby {
     }
 
     /// A client sees a wrong PIN after phase 3 and says nothing more, so that what it left must not stand in its own way.
-    fn abandon(&mut self, from: IpAddr, now: Timestamp) {
+    fn abandon(&mut self, from: IpAddr, why: PairingError, now: Timestamp) {
         let left = |entry: &Entry| entry.from == from && matches!(entry.state, State::Guessed(_));
         if let Some(id) = self.entries.iter().find(|(_, entry)| left(entry)).map(|(&id, _)| id) {
-            self.fail(id, PairingError::Abandoned, now);
+            self.fail(id, why, now);
         }
     }
 

@@ -138,6 +138,9 @@ pub enum PairingError {
     /// The client began again: it saw at phase 3 that the PIN was wrong, or was told to.
     #[error("the client began another pairing instead of ending this one")]
     Abandoned,
+    /// The client says that it is over: it saw that the PIN was wrong.
+    #[error("the client gave up, most likely because another PIN was typed than it shows. Pair again")]
+    GaveUp,
     /// An administrator said no.
     #[error("the host's administrator refused this pairing")]
     Refused,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 const FRESH: Fresh = Fresh { secret: [3; 16], challenge: [4; 16] };
 
-fn address(last: u8) -> IpAddr {
+pub(super) fn address(last: u8) -> IpAddr {
     Ipv4Addr::new(192, 0, 2, last).into()
 }
 
@@ -22,7 +22,7 @@ pub(super) struct World {
     pub(super) lobby: Lobby,
     host: Certificate,
     pub(super) now: Timestamp,
-    connections: u64,
+    pub(super) connections: u64,
     pub(super) stored: Vec<[u8; 32]>,
 }
 
@@ -70,8 +70,8 @@ impl World {
         let held = self.begin(from, client);
         let outputs = self.outputs();
         assert!(matches!(outputs[..], [.., Output::Began(_)]), "held back until the PIN: {outputs:?}");
-        let id = self.first();
-        self.lobby.handle_pin(id, typed, self.now).unwrap();
+        let attempt = self.lobby.attempts().find(|attempt| attempt.from == address(from));
+        self.lobby.handle_pin(attempt.unwrap().id, typed, self.now).unwrap();
         let Answer::PlainCert(_) = self.answer(held) else { panic!("no certificate") };
         let connection = self.request(from, PairRequest::ClientChallenge(client.client_challenge()));
         let Answer::ChallengeResponse(response) = self.answer(connection) else { panic!("no challenge") };
@@ -252,6 +252,20 @@ fn a_client_that_saw_a_wrong_pin_can_begin_again_and_it_counts() {
         panic!("{outputs:?}")
     };
     assert_eq!((*to, why), (connection, &PairingError::Guesses { left: Duration::from_secs(58) }));
+}
+
+// So that the person at the host hears at once. Sabotage: end also an attempt whose PIN is awaited.
+#[test]
+fn unpair_ends_what_a_wrong_pin_left_and_counts() {
+    let mut world = World::new();
+    let mut client = PairingClient::new(ClientIdentity::make(), pin("1234"));
+    world.begin(2, &client);
+    world.until_secret(1, &mut client, pin("0000"));
+    world.lobby.handle_unpair(address(2), world.now);
+    world.lobby.handle_unpair(address(1), world.now);
+    let outputs = world.outputs();
+    let [Output::Ended(_, Ended::Failed(PairingError::GaveUp))] = &outputs[..] else { panic!("{outputs:?}") };
+    assert_eq!(world.lobby.attempts().map(|attempt| attempt.from).collect::<Vec<_>>(), [address(2)]);
 }
 
 #[test]
