@@ -43,12 +43,13 @@ pub enum Order {
 #[derive(Debug, Clone)]
 pub struct Display1 {
     orders: mpsc::Sender<Order>,
+    apps: Vec<String>,
 }
 
 impl Display1 {
-    /// Passes what it is asked on to `orders`.
-    pub fn new(orders: mpsc::Sender<Order>) -> Self {
-        Self { orders }
+    /// Passes what it is asked on to `orders`; a session may name one of `apps`.
+    pub fn new(orders: mpsc::Sender<Order>, apps: Vec<String>) -> Self {
+        Self { orders, apps }
     }
 
     async fn order<T>(
@@ -103,6 +104,11 @@ impl Display1 {
         let session = session_id(session)?;
         let (answer, answered) = oneshot::channel();
         self.order(Order::Release { session, answer }, answered).await
+    }
+
+    /// The names of the apps that a session may ask for.
+    fn apps(&self) -> Vec<String> {
+        self.apps.clone()
     }
 
     /// The app of `session` ended by itself; `text` says how, `advice` what to do. The Output is still there.

@@ -71,7 +71,7 @@ pub async fn run(mut boot: Boot<Config>) -> Result<(), Exit> {
     let shown = run.shown.clone();
     let status = Stage1::new(boot.stage, boot.generation, move |report| shown.fill(report));
     let path = boot.stage.object_path();
-    let display = Display1::new(orders.clone());
+    let display = Display1::new(orders.clone(), boot.config.apps.keys().cloned().collect());
     let bus = boot
         .bus(move |builder| builder.serve_at(path, display.clone()).serve_at(path, status.clone()))
         .await?;
