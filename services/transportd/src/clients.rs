@@ -1,15 +1,17 @@
-//! The clients that may stream: the allow list, kept in `allowed.toml` of the state directory.
+//! The clients that may stream, kept in `allowed.toml` of the state directory: those of lumen/1 that an administrator
+//! allowed, and those of GameStream that were paired.
 //!
 //! ```text
 //! [[client]]
 //! fingerprint = "64 hexadecimal digits"
 //! name = "what the administrator calls it"
+//! protocols = ["lumen/1"]                      # or "gamestream", or both; lumen/1 if it is not there
 //! ```
 //! The list in memory is what counts; it changes only after the file did, so a full disk cannot make the two differ.
 //! While the file is written the list can be read: a slow disk holds up no handshake.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Mutex, PoisonError, RwLock},
 };
 
@@ -31,6 +33,42 @@ const MAX_TOLD: usize = 16;
 /// Longest name of a client in characters.
 const MAX_NAME: usize = 64;
 
+/// How a client may come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Protocol {
+    /// Allowed by its fingerprint.
+    #[serde(rename = "lumen/1")]
+    Lumen1,
+    /// Paired with a PIN.
+    #[serde(rename = "gamestream")]
+    GameStream,
+}
+
+impl Protocol {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Lumen1 => "lumen/1",
+            Self::GameStream => "gamestream",
+        }
+    }
+}
+
+fn lumen1() -> BTreeSet<Protocol> {
+    BTreeSet::from([Protocol::Lumen1])
+}
+
+/// What is known of a client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Known {
+    /// What the administrator calls it.
+    pub name: String,
+    /// How it may come, never empty.
+    pub protocols: BTreeSet<Protocol>,
+}
+
+type List = BTreeMap<Fingerprint, Known>;
+
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Listing {
     #[serde(default, rename = "client")]
@@ -42,6 +80,8 @@ struct Entry {
     fingerprint: String,
     #[serde(default)]
     name: String,
+    #[serde(default = "lumen1")]
+    protocols: BTreeSet<Protocol>,
 }
 
 /// Who may stream.
@@ -50,7 +90,7 @@ pub struct Clients {
     vault: Vault,
     /// Held while the file is written, so that one change follows another.
     writing: Mutex<()>,
-    allowed: RwLock<BTreeMap<Fingerprint, String>>,
+    allowed: RwLock<List>,
     refusals: Mutex<Refusals>,
 }
 
@@ -60,41 +100,70 @@ impl Clients {
         let damaged = |what: String| VaultError::Damaged {
             path: vault.path(FILE),
             what,
-            cost: "every client must then be allowed anew with `lumenctl allow`",
+            cost: "every client must then be allowed (`lumenctl allow`) or paired anew",
         };
         let bytes = vault.read(FILE)?.unwrap_or_default();
         let text = String::from_utf8(bytes).map_err(|error| damaged(error.to_string()))?;
         let listing: Listing = toml::from_str(&text).map_err(|error| damaged(error.message().to_owned()))?;
         let mut allowed = BTreeMap::new();
-        for Entry { fingerprint, name } in listing.clients {
+        for Entry { fingerprint, name, protocols } in listing.clients {
             let key = fingerprint.parse().map_err(|error| damaged(format!("{fingerprint:?}: {error}")))?;
-            allowed.insert(key, name);
+            allowed.insert(key, Known { name, protocols });
         }
         let writing = Mutex::default();
         Ok(Self { vault: vault.clone(), writing, allowed: RwLock::new(allowed), refusals: Mutex::default() })
     }
 
-    /// Lets `client` stream from now on, also across restarts.
+    /// Lets `client` come by lumen/1 from now on, also across restarts.
     pub fn allow(&self, client: Fingerprint, name: &str) -> Result<(), VaultError> {
-        let name = name.chars().filter(|c| !c.is_control()).take(MAX_NAME).collect();
-        self.change(|allowed| allowed.insert(client, name)).map(drop)
+        self.admit(client, Protocol::Lumen1, name)
     }
 
-    /// Ends that; whether `client` was allowed.
+    /// Lets `client` come by GameStream from now on, also across restarts: it has proved the PIN.
+    pub fn pair(&self, client: Fingerprint, name: &str) -> Result<(), VaultError> {
+        self.admit(client, Protocol::GameStream, name)
+    }
+
+    /// Ends all of that; whether `client` was allowed anything.
     pub fn revoke(&self, client: &Fingerprint) -> Result<bool, VaultError> {
         Ok(self.change(|allowed| allowed.remove(client))?.is_some())
     }
 
-    /// All who may stream, with their names.
-    pub fn list(&self) -> Vec<(Fingerprint, String)> {
-        let allowed = self.allowed.read().unwrap_or_else(PoisonError::into_inner);
-        allowed.iter().map(|(client, name)| (*client, name.clone())).collect()
+    /// Ends [`pair`](Self::pair) alone; whether `client` was paired.
+    pub fn unpair(&self, client: &Fingerprint) -> Result<bool, VaultError> {
+        self.change(|allowed| {
+            let was_paired =
+                allowed.get_mut(client).is_some_and(|known| known.protocols.remove(&Protocol::GameStream));
+            allowed.retain(|_, known| !known.protocols.is_empty());
+            was_paired
+        })
     }
 
-    /// What the administrator calls `client`.
+    /// Calls `client` something else; whether it is known.
+    pub fn rename(&self, client: &Fingerprint, name: &str) -> Result<bool, VaultError> {
+        self.change(|allowed| {
+            let known = allowed.get_mut(client);
+            known.map(|known| known.name = clean_name(name)).is_some()
+        })
+    }
+
+    /// All who may stream.
+    pub fn list(&self) -> Vec<(Fingerprint, Known)> {
+        let allowed = self.allowed.read().unwrap_or_else(PoisonError::into_inner);
+        allowed.iter().map(|(client, known)| (*client, known.clone())).collect()
+    }
+
+    /// What the administrator calls `client`, however it comes.
     pub fn name(&self, client: &Fingerprint) -> Option<String> {
         let allowed = self.allowed.read().unwrap_or_else(PoisonError::into_inner);
-        allowed.get(client).cloned()
+        allowed.get(client).map(|known| known.name.clone())
+    }
+
+    /// What the administrator calls `client`, if it may come by GameStream.
+    pub fn paired(&self, client: &Fingerprint) -> Option<String> {
+        let allowed = self.allowed.read().unwrap_or_else(PoisonError::into_inner);
+        let known = allowed.get(client).filter(|known| known.protocols.contains(&Protocol::GameStream));
+        known.map(|known| known.name.clone())
     }
 
     /// Clients refused since the start.
@@ -102,12 +171,25 @@ impl Clients {
         self.refusals.lock().unwrap_or_else(PoisonError::into_inner).count
     }
 
-    fn change<T>(&self, edit: impl FnOnce(&mut BTreeMap<Fingerprint, String>) -> T) -> Result<T, VaultError> {
+    /// A name that is empty leaves the one that was given before.
+    fn admit(&self, client: Fingerprint, protocol: Protocol, name: &str) -> Result<(), VaultError> {
+        self.change(|allowed| {
+            let nobody = Known { name: String::new(), protocols: BTreeSet::new() };
+            let known = allowed.entry(client).or_insert(nobody);
+            known.protocols.insert(protocol);
+            if !name.is_empty() {
+                known.name = clean_name(name);
+            }
+        })
+    }
+
+    fn change<T>(&self, edit: impl FnOnce(&mut List) -> T) -> Result<T, VaultError> {
         let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut next = self.allowed.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let before = next.len();
+        let ways = |list: &List| list.values().map(|known| known.protocols.len()).sum::<usize>();
+        let before = ways(&next);
         let result = edit(&mut next);
-        let is_revoked = next.len() < before;
+        let is_revoked = ways(&next) < before;
         // Who is revoked is out now, also where a full disk would let him in again after the next start.
         if is_revoked {
             self.replace(next.clone());
@@ -119,24 +201,31 @@ impl Clients {
         Ok(result)
     }
 
-    fn replace(&self, next: BTreeMap<Fingerprint, String>) {
+    fn replace(&self, next: List) {
         *self.allowed.write().unwrap_or_else(PoisonError::into_inner) = next;
     }
 
-    fn store(&self, allowed: &BTreeMap<Fingerprint, String>) -> Result<(), VaultError> {
-        let clients = allowed
-            .iter()
-            .map(|(client, name)| Entry { fingerprint: client.to_string(), name: name.clone() });
+    fn store(&self, allowed: &List) -> Result<(), VaultError> {
+        let clients = allowed.iter().map(|(client, known)| Entry {
+            fingerprint: client.to_string(),
+            name: known.name.clone(),
+            protocols: known.protocols.clone(),
+        });
         let listing = Listing { clients: clients.collect() };
-        let text = toml::to_string(&listing).expect("two strings an entry are always TOML");
+        let text = toml::to_string(&listing).expect("strings alone are always TOML");
         self.vault.write(FILE, text.as_bytes())
     }
+}
+
+/// A name as it is kept: one line of at most [`MAX_NAME`] characters.
+pub fn clean_name(name: &str) -> String {
+    name.chars().filter(|c| !c.is_control()).take(MAX_NAME).collect()
 }
 
 impl AllowList for Clients {
     fn is_allowed(&self, client: &Fingerprint) -> bool {
         let allowed = self.allowed.read().unwrap_or_else(PoisonError::into_inner);
-        allowed.contains_key(client)
+        allowed.get(client).is_some_and(|known| known.protocols.contains(&Protocol::Lumen1))
     }
 
     fn refused(&self, client: &Fingerprint) {
@@ -185,7 +274,7 @@ mod tests {
         clients.allow(a(), "living\nroom").unwrap();
         assert!(clients.is_allowed(&a()));
         let next = Clients::load(&vault).unwrap();
-        assert_eq!(next.list(), [(a(), "livingroom".to_owned())]);
+        assert_eq!(next.list(), [(a(), Known { name: "livingroom".to_owned(), protocols: lumen1() })]);
         assert!(next.revoke(&a()).unwrap());
         assert!(!next.revoke(&a()).unwrap());
         assert!(Clients::load(&vault).unwrap().list().is_empty());
@@ -209,6 +298,38 @@ mod tests {
             let error = Clients::load(&vault).unwrap_err().to_string();
             assert!(error.contains("allowed.toml") && error.contains("lumenctl allow"), "{error}");
         }
+    }
+
+    /// Sabotage: let one way in open the other.
+    #[test]
+    fn who_was_paired_may_not_come_by_lumen1_nor_the_other_way_round() {
+        let dir = tempfile::tempdir().unwrap();
+        let vault = Vault::at(dir.path());
+        let b = Fingerprint::from_bytes([0xbb; 32]);
+        let clients = Clients::load(&vault).unwrap();
+        clients.pair(a(), "tv").unwrap();
+        clients.allow(b, "laptop").unwrap();
+        let next = Clients::load(&vault).unwrap();
+        assert_eq!((next.paired(&a()).as_deref(), next.is_allowed(&a())), (Some("tv"), false));
+        assert_eq!((next.paired(&b), next.is_allowed(&b)), (None, true));
+        next.pair(b, "").unwrap();
+        assert!(next.rename(&a(), "tele\nvision").unwrap());
+        assert!(next.unpair(&b).unwrap() && !next.unpair(&b).unwrap());
+        assert_eq!((next.paired(&b), next.name(&b).as_deref()), (None, Some("laptop")));
+        assert!(next.unpair(&a()).unwrap());
+        assert_eq!(Clients::load(&vault).unwrap().list().len(), 1);
+        assert!(!next.rename(&a(), "gone").unwrap());
+    }
+
+    /// Provenance: a file of the version before.
+    #[test]
+    fn a_list_without_protocols_is_of_lumen1() {
+        let dir = tempfile::tempdir().unwrap();
+        let vault = Vault::at(dir.path());
+        let text = format!("[[client]]\nfingerprint = \"{}\"\nname = \"x\"\n", "aa".repeat(32));
+        vault.write(FILE, text.as_bytes()).unwrap();
+        let clients = Clients::load(&vault).unwrap();
+        assert!(clients.is_allowed(&a()) && clients.paired(&a()).is_none());
     }
 
     /// Sabotage: log each refusal.

@@ -8,6 +8,7 @@ use lumen_stage::{Exit, failpoint, inherited::Stored};
 use crate::{
     clients::Clients,
     config::Config,
+    gamestream::{Off, identity::Identity as MoonlightIdentity},
     identity::{Identity, IdentityError},
     sockets::{SocketError, Sockets},
     vault::{Vault, VaultError},
@@ -59,6 +60,8 @@ pub struct Recovered {
     pub clients: Arc<Clients>,
     /// Where we listen.
     pub sockets: Sockets,
+    /// Who we are to Moonlight; it is there if GameStream's sockets are.
+    pub moonlight: Option<MoonlightIdentity>,
 }
 
 impl From<VaultError> for Exit {
@@ -88,7 +91,12 @@ pub fn recover(vault: &Vault, config: &Config, stored: Vec<Stored>) -> Result<Re
     failpoint::at(IDENTIFIED);
     let clients = Arc::new(Clients::load(vault)?);
     failpoint::at(ALLOWED);
-    let sockets = Sockets::open(config, stored)?;
+    let mut sockets = Sockets::open(config, stored)?;
+    let moonlight = sockets.gamestream.as_ref().ok().map(|_| MoonlightIdentity::load(vault));
+    let moonlight = moonlight.transpose().unwrap_or_else(|error| {
+        sockets.gamestream = Err(Off::from(error));
+        None
+    });
     failpoint::at(BOUND);
-    Ok(Recovered { identity, clients, sockets })
+    Ok(Recovered { identity, clients, sockets, moonlight })
 }

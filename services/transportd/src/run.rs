@@ -5,7 +5,7 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use lumen_stage::{
     Boot, Bus, Exit,
     boot::serve,
-    failpoint,
+    caller, failpoint,
     inherited::{self, Stored},
     status::{Report, Stage1},
 };
@@ -14,6 +14,15 @@ use crate::{
     announcements,
     config::Config,
     control,
+    gamestream::{
+        Off,
+        front::{Front, Parts},
+        identity::Identity as Moonlight,
+        reception::Reception,
+        shelf::Vdisplayd,
+        sockets::Sockets,
+        streams::{NotYet, Streams},
+    },
     peers::{Peers, birth::adopt, connection::House, lobby::Lobby, pipeline::Grounds},
     recover::{self, Recovered, recover},
     transport1::Transport1,
@@ -63,14 +72,51 @@ pub async fn run(mut boot: Boot<Config>) -> Result<(), Exit> {
     let clients = house.clients.clone();
     let endpoint = control::endpoint(&recovered.identity, clients, &boot.config, recovered.sockets.control)
         .map_err(|error| Exit::Environment(error.to_string()))?;
+    let front =
+        front(recovered.moonlight, recovered.sockets.gamestream, &facts.transport, &boot.config, &bus);
     let work = async {
         tokio::select! {
             () = control::listen(endpoint, house, lobby) => {}
             () = announcements::follow(bus.clone(), &peers) => {}
+            () = serve_moonlight(front) => {}
         }
         Exit::Restart("the QUIC endpoint failed".into())
     };
     serve(&bus, &boot.pulses, work, part(&peers)).await
+}
+
+/// Who may come by GameStream.
+fn front(
+    identity: Option<Moonlight>,
+    sockets: Result<Sockets, Off>,
+    transport: &Transport1,
+    config: &Config,
+    bus: &Bus,
+) -> Result<Front, Off> {
+    let sockets = sockets?;
+    let (Some(identity), Ok(reception)) = (identity, &transport.reception) else { return Err(Off::Setting) };
+    let streams: Arc<dyn Streams> = transport.streams.get_or_init(|| Arc::new(NotYet)).clone();
+    Front::new(Parts {
+        identity,
+        name: config.host_name(),
+        http: sockets.http,
+        https: sockets.https,
+        clients: transport.clients.clone(),
+        reception: reception.clone(),
+        apps: Vdisplayd(bus.clone()),
+        streams,
+        announce: config.gamestream.announce && !config.gamestream.address.is_loopback(),
+    })
+}
+
+/// Serves Moonlight clients, if it can; returns never.
+async fn serve_moonlight(front: Result<Front, Off>) {
+    match front {
+        Ok(front) => front.serve().await,
+        Err(off @ Off::Setting) => tracing::info!(STAGE = "transportd", "GameStream is {off}"),
+        Err(off) => tracing::error!(STAGE = "transportd", "{off}"),
+    }
+    std::future::pending().await
 }
 
 /// Goes on with a session of the incarnation before.
@@ -117,12 +163,25 @@ struct Facts {
     peers: Arc<Peers>,
     lobby: Arc<Lobby>,
     transport: Transport1,
+    /// The ports of GameStream, or why it is off.
+    gamestream: Arc<str>,
+    /// A person should do something about that.
+    is_gamestream_missed: bool,
 }
 
 impl Facts {
     fn of(recovered: &Recovered) -> io::Result<Self> {
         let peers = Arc::new(Peers::default());
         let sockets = &recovered.sockets;
+        let gamestream: Arc<str> = match &sockets.gamestream {
+            Ok(open) => {
+                format!("HTTP {}, HTTPS {}", open.http.local_addr()?, open.https.local_addr()?).into()
+            }
+            Err(off) => off.to_string().into(),
+        };
+        let reception = recovered.moonlight.as_ref();
+        let reception =
+            reception.map(|identity| Arc::new(Reception::new(identity, recovered.clients.clone())));
         Ok(Self {
             listen: sockets.control.local_addr()?,
             video: sockets.video.local_addr()?,
@@ -134,7 +193,11 @@ impl Facts {
                 clients: recovered.clients.clone(),
                 peers: peers.clone(),
                 fingerprint: recovered.identity.fingerprint,
+                reception: reception.ok_or_else(|| gamestream.clone()),
+                streams: Arc::default(),
             },
+            is_gamestream_missed: matches!(&sockets.gamestream, Err(off) if !matches!(off, Off::Setting)),
+            gamestream,
             peers,
         })
     }
@@ -152,6 +215,7 @@ impl Facts {
             .set("why", why)
             .set("listen", self.listen.to_string())
             .set("video", self.video.to_string())
+            .set("gamestream", &*self.gamestream)
             .set("fingerprint", self.transport.fingerprint.to_string())
             .set("connections", self.peers.count() as u64)
             .set("sessions", self.peers.sessions().len() as u64)
@@ -161,6 +225,10 @@ impl Facts {
             .set("made_room", self.lobby.expelled())
             .set("stray_datagrams", self.paths.strangers())
             .set("stray_descriptors", self.strangers);
+        if self.is_gamestream_missed {
+            let notes: Vec<&str> = caller::advisory().into_iter().chain([&*self.gamestream]).collect();
+            report.set("notes", notes);
+        }
     }
 }
 

@@ -2,25 +2,38 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, PoisonError, atomic::Ordering::Relaxed},
+    sync::{Arc, OnceLock, PoisonError, atomic::Ordering::Relaxed},
+    time::Duration,
 };
 
 use lumen_core::trust::Fingerprint;
+use lumen_gamestream::pairing::{AttemptId, Ended, PairingError, Pin, PinError};
 use lumen_stage::{
     bus::{CallError, require_person, session_id},
     clock::now_ns,
     status::Report,
 };
+use tokio::time::timeout;
 use zbus::{Connection, OwnedVariant, interface, message::Header};
 
 use crate::{
-    clients::Clients,
+    clients::{Clients, Known, Protocol},
+    gamestream::{
+        reception::{Reception, Waiting},
+        streams::Streams,
+    },
     peers::{Live, Peers},
     vault::VaultError,
     video::figures::Quantiles,
 };
 
 type Dict = HashMap<String, OwnedVariant>;
+
+/// How long a client may take from its PIN to the end of its pairing: three requests.
+const PAIRING: Duration = Duration::from_secs(10);
+
+/// What a session is told whose client may not stream any more.
+const REVOKED: &str = "This host does not know this client any more.";
 
 /// The interface, as `lumenctl` uses it. Everything but reading is for the administrator's tools alone.
 #[derive(Clone)]
@@ -31,6 +44,16 @@ pub struct Transport1 {
     pub peers: Arc<Peers>,
     /// What clients pin.
     pub fingerprint: Fingerprint,
+    /// Who wants to be paired, or why nobody can be.
+    pub reception: Result<Arc<Reception>, Arc<str>>,
+    /// GameStream's sessions, once they are there.
+    pub streams: Arc<OnceLock<Arc<dyn Streams>>>,
+}
+
+impl Transport1 {
+    fn reception(&self) -> Result<&Arc<Reception>, CallError> {
+        self.reception.as_ref().map_err(|off| CallError::Environment(off.to_string()))
+    }
 }
 
 fn fingerprint(text: &str) -> Result<Fingerprint, CallError> {
@@ -80,18 +103,77 @@ impl Transport1 {
         let client = fingerprint(client)?;
         let clients = self.clients.clone();
         let revoked = write(move || clients.revoke(&client)).await;
-        self.peers.expel(&client, "This host does not know this client any more.");
+        self.peers.expel(&client, REVOKED);
+        if let Some(streams) = self.streams.get() {
+            streams.cancel(&client, REVOKED);
+        }
         revoked
     }
 
-    /// All who may stream: `fingerprint` (s), `name` (s).
+    /// Calls a client something else. Whether it is known.
+    async fn rename(
+        &self,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] bus: &Connection,
+        client: &str,
+        name: &str,
+    ) -> Result<bool, CallError> {
+        require_person(bus, &header).await?;
+        let (clients, client, name) = (self.clients.clone(), fingerprint(client)?, name.to_owned());
+        write(move || clients.rename(&client, &name)).await
+    }
+
+    /// All who may stream: `fingerprint` (s), `name` (s), `protocols` (as: `lumen/1`, `gamestream`).
     fn allowed(&self) -> Vec<Dict> {
-        let describe = |(client, name): (Fingerprint, String)| {
+        let describe = |(client, Known { name, protocols }): (Fingerprint, Known)| {
+            let protocols: Vec<&str> = protocols.into_iter().map(Protocol::name).collect();
             let mut report = Report::default();
-            report.set("fingerprint", client.to_string()).set("name", name);
+            report.set("fingerprint", client.to_string()).set("name", name).set("protocols", protocols);
             report.into_dict()
         };
         self.clients.list().into_iter().map(describe).collect()
+    }
+
+    /// Moonlight clients that are pairing now: `attempt` (u), `name` (s: what the client calls itself; most say nothing),
+    /// `address` (s), `fingerprint` (s: of what would be paired), `age_ns` (t), `wants_pin` (b).
+    fn pairings(&self) -> Result<Vec<Dict>, CallError> {
+        Ok(self.reception()?.waiting().iter().map(describe_waiting).collect())
+    }
+
+    /// The PIN that the client of `attempt` shows; `name` is what to call it (may be empty). Answers when the client is
+    /// paired and written down, and fails with the reason when it is not.
+    async fn pair(
+        &self,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] bus: &Connection,
+        attempt: u32,
+        pin: &str,
+        name: &str,
+    ) -> Result<(), CallError> {
+        require_person(bus, &header).await?;
+        let reception = self.reception()?;
+        let pin: Pin = pin.parse().map_err(|error: PinError| CallError::Request(error.to_string()))?;
+        let taken = reception.pin(AttemptId(attempt), pin, name);
+        let ended = taken.map_err(|error| not_paired(attempt, &error))?;
+        match timeout(PAIRING, ended).await {
+            Ok(Ok(Ended::Paired)) => Ok(()),
+            Ok(Ok(Ended::Failed(error))) => Err(not_paired(attempt, &error)),
+            Ok(Ok(Ended::HungUp) | Err(_)) | Err(_) => Err(CallError::Temporary(format!(
+                "the client has not finished within {} s of its PIN\nlook at what it shows, then pair again",
+                PAIRING.as_secs()
+            ))),
+        }
+    }
+
+    /// Says no to an attempt at pairing.
+    async fn refuse_pairing(
+        &self,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] bus: &Connection,
+        attempt: u32,
+    ) -> Result<(), CallError> {
+        require_person(bus, &header).await?;
+        self.reception()?.refuse(AttemptId(attempt)).map_err(|error| not_paired(attempt, &error))
     }
 
     /// The fingerprint that clients pin.
@@ -142,6 +224,28 @@ fn microseconds(quantiles: &Quantiles) -> Vec<f64> {
     [quantiles.p50_ns, quantiles.p95_ns, quantiles.p99_ns, quantiles.max_ns]
         .map(|ns| ns as f64 / 1000.0)
         .to_vec()
+}
+
+fn not_paired(attempt: u32, error: &PairingError) -> CallError {
+    CallError::Request(match error {
+        PairingError::Unknown => {
+            format!("no attempt {attempt} waits for a PIN\n`lumenctl pair` lists those that do")
+        }
+        error => format!("not paired: {error}"),
+    })
+}
+
+fn describe_waiting(waiting: &Waiting) -> Dict {
+    let attempt = &waiting.attempt;
+    let mut report = Report::default();
+    report
+        .set("attempt", attempt.id.0)
+        .set("name", waiting.name.as_str())
+        .set("address", attempt.from.to_string())
+        .set("fingerprint", Fingerprint::from_bytes(attempt.fingerprint).to_string())
+        .set("age_ns", u64::try_from(waiting.age.as_nanos()).unwrap_or(u64::MAX))
+        .set("wants_pin", attempt.wants_pin);
+    report.into_dict()
 }
 
 fn describe(live: &Live) -> Dict {

@@ -11,7 +11,20 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use lumen_stage::failpoint;
 use rustix::io::Errno;
+
+/// The steps of one write, at which a test lets the stage die.
+pub mod steps {
+    lumen_stage::steps! {
+        /// The new file has its bytes, perhaps not on the disk.
+        WRITTEN = "vault-written";
+        /// They are on the disk.
+        SYNCED = "vault-synced";
+        /// It has taken the old one's place.
+        RENAMED = "vault-renamed";
+    }
+}
 
 /// Largest file that is read, in bytes; ours have a few kilobytes.
 const MAX_FILE: u64 = 1 << 20;
@@ -122,8 +135,11 @@ fn replace(directory: &Path, new: &Path, path: &Path, bytes: &[u8]) -> io::Resul
     }
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(new)?;
     file.write_all(bytes)?;
+    failpoint::at(steps::WRITTEN);
     file.sync_all()?;
+    failpoint::at(steps::SYNCED);
     fs::rename(new, path)?;
+    failpoint::at(steps::RENAMED);
     File::open(directory)?.sync_all()
 }
 

@@ -103,6 +103,25 @@ impl Bus {
         self.transport::<_, Rows>("Allowed", &()).await.map(of_rows)
     }
 
+    /// Transport1.Pairings: one dictionary an attempt.
+    pub async fn pairings(&self) -> Result<Vec<Map<String, Value>>, BusError> {
+        self.transport::<_, Rows>("Pairings", &()).await.map(of_rows)
+    }
+
+    /// A method of transportd's own interface that waits for somebody else.
+    pub async fn patient_transport<B, R>(
+        &self,
+        method: &str,
+        body: &B,
+        patience: Duration,
+    ) -> Result<R, BusError>
+    where
+        B: Serialize + DynamicType + Sync,
+        R: DeserializeOwned + Type,
+    {
+        self.call_within(patience, Stage::Transportd, Stage::Transportd.bus_name(), method, body).await
+    }
+
     /// A method of transportd's own interface.
     pub async fn transport<B, R>(&self, method: &str, body: &B) -> Result<R, BusError>
     where
@@ -117,11 +136,26 @@ impl Bus {
         B: Serialize + DynamicType + Sync,
         R: DeserializeOwned + Type,
     {
+        self.call_within(PATIENCE, stage, interface, method, body).await
+    }
+
+    async fn call_within<B, R>(
+        &self,
+        patience: Duration,
+        stage: Stage,
+        interface: &str,
+        method: &str,
+        body: &B,
+    ) -> Result<R, BusError>
+    where
+        B: Serialize + DynamicType + Sync,
+        R: DeserializeOwned + Type,
+    {
         let protocol = |source| BusError::Protocol { stage, source };
         let name = BusName::try_from(stage.bus_name()).map_err(protocol)?;
         let asking =
             self.connection.call_method(Some(name), stage.object_path(), Some(interface), method, body);
-        match tokio::time::timeout(PATIENCE, asking).await {
+        match tokio::time::timeout(patience, asking).await {
             Err(_) => Err(BusError::Silent { stage }),
             Ok(Ok(answer)) => answer.body().deserialize().map_err(protocol),
             Ok(Err(zbus::Error::MethodError(name, text, _))) => Err(refusal(stage, name.as_str(), text)),

@@ -78,16 +78,42 @@ pub enum Verb {
         #[arg(long, default_value = "")]
         name: String,
     },
-    /// List the clients that may stream.
-    Allowed {
+    /// List the Moonlight clients that want to be paired, or type the PIN that one of them shows.
+    Pair {
         #[command(flatten)]
         whose: Whose,
+        /// As `pair` without arguments lists it.
+        attempt: Option<u32>,
+        /// The four digits that the client shows.
+        #[arg(requires = "attempt")]
+        pin: Option<String>,
+        /// What to call the client.
+        #[arg(long, default_value = "", requires = "pin")]
+        name: String,
+        /// Say no to it.
+        #[arg(long, requires = "attempt", conflicts_with = "pin")]
+        refuse: bool,
+    },
+    /// List the clients that may stream, and by which protocol.
+    #[command(visible_alias = "allowed")]
+    Clients {
+        #[command(flatten)]
+        whose: Whose,
+    },
+    /// Call a client something else.
+    Rename {
+        #[command(flatten)]
+        whose: Whose,
+        /// As `clients` lists it.
+        fingerprint: String,
+        /// What to call it.
+        name: String,
     },
     /// Let a client stream no more, and end its sessions.
     Revoke {
         #[command(flatten)]
         whose: Whose,
-        /// As `allowed` lists it.
+        /// As `clients` lists it.
         fingerprint: String,
     },
     /// Print this host's fingerprint, which clients pin.

@@ -6,6 +6,7 @@ mod bus;
 mod cli;
 mod json;
 mod logs;
+mod pairing;
 mod paper;
 mod refusal;
 mod run;
@@ -61,7 +62,14 @@ fn perform(verb: Verb) -> Result<ExitCode> {
         Verb::Allow { whose, fingerprint, name } => {
             on_bus(&whose, "allow", async |bus| trust::allow(bus, &fingerprint, &name).await)
         }
-        Verb::Allowed { whose } => on_bus(&whose, "allowed", trust::allowed),
+        Verb::Pair { whose, attempt, pin, name, refuse } => {
+            let wish = pairing::Wish::of(attempt, pin, refuse)?;
+            on_bus(&whose, "pair", async |bus| pairing::act(bus, &wish, &name).await)
+        }
+        Verb::Clients { whose } => on_bus(&whose, "clients", trust::clients),
+        Verb::Rename { whose, fingerprint, name } => {
+            on_bus(&whose, "rename", async |bus| trust::rename(bus, &fingerprint, &name).await)
+        }
         Verb::Revoke { whose, fingerprint } => {
             on_bus(&whose, "revoke", async |bus| trust::revoke(bus, &fingerprint).await)
         }

@@ -1,9 +1,9 @@
-//! Who may stream: `allow`, `allowed`, `revoke`, and the host's own `fingerprint`.
+//! Who may stream: `allow`, `clients`, `rename`, `revoke`, and the host's own `fingerprint`.
 
 use std::process::ExitCode;
 
 use anyhow::Result;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::bus::Bus;
 use crate::paper;
@@ -22,22 +22,37 @@ pub async fn revoke(bus: &Bus, client: &str) -> Result<ExitCode> {
         paper::print(&format!("{client} may not stream any more; its sessions have ended\n"))?;
         return Ok(ExitCode::SUCCESS);
     }
-    eprintln!("lumenctl: {client} was not allowed anyway; `lumenctl allowed` lists who is");
+    eprintln!("lumenctl: {client} was not allowed anyway; `lumenctl clients` lists who is");
+    Ok(ExitCode::FAILURE)
+}
+
+/// Calls a client something else.
+pub async fn rename(bus: &Bus, client: &str, name: &str) -> Result<ExitCode> {
+    if bus.transport("Rename", &(client, name)).await? {
+        paper::print(&format!("{client} is called {name:?} now\n"))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    eprintln!("lumenctl: {client} is not known; `lumenctl clients` lists who is");
     Ok(ExitCode::FAILURE)
 }
 
 /// Lists all who may.
-pub async fn allowed(bus: &Bus) -> Result<ExitCode> {
+pub async fn clients(bus: &Bus) -> Result<ExitCode> {
     let clients = bus.allowed().await?;
     if clients.is_empty() {
         eprintln!(
-            "lumenctl: nobody may stream yet; the client shows its fingerprint for `lumenctl allow FINGERPRINT`"
+            "lumenctl: nobody may stream yet; begin to pair in Moonlight and see `lumenctl pair`, or \
+             `lumenctl allow FINGERPRINT` as a lumen/1 client shows it"
         );
     }
     let cell = |value: Option<&Value>| value.and_then(Value::as_str).unwrap_or_default().to_owned();
+    let protocols = |client: &Map<String, Value>| {
+        let all = client.get("protocols").and_then(Value::as_array).into_iter().flatten();
+        all.filter_map(Value::as_str).collect::<Vec<_>>().join(", ")
+    };
     let rows: Vec<Vec<String>> = clients
         .iter()
-        .map(|client| vec![cell(client.get("fingerprint")), cell(client.get("name"))])
+        .map(|client| vec![cell(client.get("fingerprint")), protocols(client), cell(client.get("name"))])
         .collect();
     paper::print(&table::lines(&rows))?;
     Ok(ExitCode::SUCCESS)

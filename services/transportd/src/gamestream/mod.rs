@@ -9,11 +9,21 @@
 //!
 //! **Invariant:** who is no Client reaches `/serverinfo` and `/pair` alone.
 
+pub mod card;
 pub mod config;
+pub mod doors;
+pub mod front;
+pub mod house;
+pub mod identity;
+pub mod mdns;
+pub mod reception;
+pub mod shelf;
 pub mod sockets;
 pub mod streams;
+pub mod tls;
+pub mod wire;
 
-use crate::sockets::SocketError;
+use crate::{identity::IdentityError, sockets::SocketError};
 
 /// Why Moonlight is not served. The rest of the stage goes on without it.
 #[derive(Debug, thiserror::Error)]
@@ -24,4 +34,13 @@ pub enum Off {
     /// A port is not to be had.
     #[error("Moonlight clients are not served: {0}; then run `systemctl --user restart lumen-transportd`")]
     Socket(#[from] SocketError),
+    /// The host cannot say who it is.
+    #[error("Moonlight clients are not served: {0}; then run `systemctl --user restart lumen-transportd`")]
+    Identity(#[from] IdentityError),
+    /// TLS does not take the identity.
+    #[error("Moonlight clients are not served: the identity in gamestream.pem is of no use to TLS: {0}")]
+    Tls(#[from] rustls::Error),
+    /// The sockets are of no use.
+    #[error("Moonlight clients are not served: the sockets are of no use: {0}")]
+    Kernel(std::io::Error),
 }
