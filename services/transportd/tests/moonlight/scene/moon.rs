@@ -1,11 +1,11 @@
-//! A host without stages, and Moonlight.
+//! A client that makes the checks Moonlight makes.
 
 use std::{
     io::{self, Read, Write},
-    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream},
-    sync::{Arc, Mutex, OnceLock},
+    net::{Ipv4Addr, SocketAddr, TcpStream},
+    sync::OnceLock,
     thread::{self, JoinHandle},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use aws_lc_rs::{
@@ -16,180 +16,15 @@ use aws_lc_rs::{
     signature::{RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, UnparsedPublicKey},
 };
 use lumen_core::trust::Fingerprint;
-use lumen_gamestream::{
-    hex,
-    http::{LaunchQuery, ResumeQuery, answers::Codecs},
-    pairing::{AttemptId, Ended},
-};
-use lumen_transportd::{
-    clients::Clients,
-    gamestream::{
-        front::{Front, Parts},
-        identity::Identity,
-        reception::{Reception, Waiting},
-        shelf::{Names, Source},
-        streams::{Answer, App, Caller, Refused, Started, Streams},
-    },
-    vault::Vault,
-};
+use lumen_gamestream::{hex, pairing::Ended};
 use rcgen::{CertificateParams, KeyPair, PKCS_RSA_SHA256, RsaKeySize};
 use rustls::{
-    ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned,
-    client::{
-        ResolvesClientCert,
-        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-    },
     crypto::aws_lc_rs as provider,
-    pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
     sign::CertifiedKey,
 };
-use tempfile::TempDir;
-use tokio::sync::oneshot;
 
-/// How long anything may take that is not held back on purpose.
-const PATIENCE: Duration = Duration::from_secs(20);
-
-/// Sessions that are only counted.
-#[derive(Debug, Default)]
-pub struct Fake {
-    /// Whose app runs.
-    pub running: Mutex<Vec<(Fingerprint, i32, Option<String>)>>,
-    /// What the next launch is refused with.
-    pub refusal: Mutex<Option<Refused>>,
-}
-
-impl Streams for Fake {
-    fn launch<'a>(&'a self, client: &'a Caller, app: &'a App, _launch: &'a LaunchQuery) -> Answer<'a> {
-        let refused = self.refusal.lock().unwrap().take();
-        if refused.is_none() {
-            self.running.lock().unwrap().push((client.fingerprint, app.listed.id, app.name.clone()));
-        }
-        Box::pin(std::future::ready(refused.map_or(Ok(Started { rtsp: 4711 }), Err)))
-    }
-
-    fn resume<'a>(&'a self, client: &'a Caller, _resume: &'a ResumeQuery) -> Answer<'a> {
-        let is_there = self.current(&client.fingerprint).is_some();
-        Box::pin(std::future::ready(if is_there {
-            Ok(Started { rtsp: 4711 })
-        } else {
-            Err(Refused::Nothing)
-        }))
-    }
-
-    fn cancel(&self, client: &Fingerprint, _reason: &str) -> bool {
-        let mut running = self.running.lock().unwrap();
-        let before = running.len();
-        running.retain(|(whose, ..)| whose != client);
-        running.len() < before
-    }
-
-    fn current(&self, client: &Fingerprint) -> Option<i32> {
-        self.running.lock().unwrap().iter().find(|(whose, ..)| whose == client).map(|(_, app, _)| *app)
-    }
-
-    fn codecs(&self) -> Codecs {
-        Codecs::H264
-    }
-}
-
-#[derive(Debug)]
-struct Apps;
-
-impl Source for Apps {
-    fn names(&self) -> Names<'_> {
-        Box::pin(std::future::ready(Ok(vec!["steam".to_owned()])))
-    }
-}
-
-/// A running host.
-pub struct Host {
-    pub http: SocketAddr,
-    pub https: SocketAddr,
-    pub clients: Arc<Clients>,
-    pub reception: Arc<Reception>,
-    pub streams: Arc<Fake>,
-    pub certificate: CertificateDer<'static>,
-    pub state: TempDir,
-    _end: oneshot::Sender<()>,
-}
-
-/// One for all tests, since an RSA key takes long to make.
-fn kept_identity() -> &'static [u8] {
-    static KEPT: OnceLock<Vec<u8>> = OnceLock::new();
-    KEPT.get_or_init(|| {
-        let state = tempfile::tempdir().unwrap();
-        let vault = Vault::at(state.path());
-        Identity::load(&vault).unwrap();
-        vault.read("gamestream.pem").unwrap().unwrap()
-    })
-}
-
-impl Host {
-    pub fn start() -> Self {
-        let state = tempfile::tempdir().unwrap();
-        let vault = Vault::at(state.path());
-        vault.write("gamestream.pem", kept_identity()).unwrap();
-        let identity = Identity::load(&vault).unwrap();
-        let certificate = identity.certificate.clone();
-        let clients = Arc::new(Clients::load(&vault).unwrap());
-        let reception = Arc::new(Reception::new(&identity, clients.clone()));
-        let streams = Arc::new(Fake::default());
-        // Clients of two addresses come to the whole of 127/8.
-        let bind = || {
-            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-            listener.set_nonblocking(true).unwrap();
-            listener
-        };
-        let (http, https) = (bind(), bind());
-        let (http_at, https_at) = (http.local_addr().unwrap(), https.local_addr().unwrap());
-        let parts = Parts {
-            identity,
-            name: "a <test> host".to_owned(),
-            http,
-            https,
-            clients: clients.clone(),
-            reception: reception.clone(),
-            apps: Apps,
-            streams: streams.clone(),
-            announce: false,
-        };
-        let (end, ended) = oneshot::channel::<()>();
-        thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(async {
-                let front = Front::new(parts).unwrap();
-                tokio::select! {
-                    () = front.serve() => {}
-                    _ = ended => {}
-                }
-            });
-        });
-        Self { http: http_at, https: https_at, clients, reception, streams, certificate, state, _end: end }
-    }
-
-    /// The one attempt that waits, as soon as it does.
-    pub fn attempt_of(&self, from: IpAddr) -> Waiting {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let waiting = self.reception.waiting();
-            if let Some(found) = waiting.into_iter().find(|waiting| waiting.attempt.from == from) {
-                return found;
-            }
-            assert!(Instant::now() < deadline, "nobody at {from} began to pair");
-            thread::sleep(Duration::from_millis(5));
-        }
-    }
-
-    /// A person types a PIN; what becomes of it comes later.
-    pub fn type_pin(&self, id: AttemptId, pin: &str) -> oneshot::Receiver<Ended> {
-        self.reception.pin(id, pin.parse().unwrap(), "").unwrap()
-    }
-
-    /// Writes a client down without pairing it.
-    pub fn know(&self, moon: &Moon) {
-        self.clients.pair(moon.fingerprint(), "known").unwrap();
-    }
-}
+use super::{Host, tls::tunnel};
 
 /// What came back.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -434,77 +269,4 @@ fn parts(certificate: &CertificateDer<'_>) -> Certified {
 
 fn sha256(parts: &[&[u8]]) -> Vec<u8> {
     digest(&SHA256, &parts.concat()).as_ref().to_vec()
-}
-
-/// TLS that believes the pinned certificate alone, as Moonlight does.
-pub fn tunnel(
-    stream: TcpStream,
-    pinned: CertificateDer<'static>,
-    shown: Option<CertifiedKey>,
-) -> StreamOwned<ClientConnection, TcpStream> {
-    let config = ClientConfig::builder_with_provider(Arc::new(provider::default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Pinned(pinned)));
-    let config = match shown {
-        Some(shown) => config.with_client_cert_resolver(Arc::new(Shown(Arc::new(shown)))),
-        None => config.with_no_client_auth(),
-    };
-    let name = ServerName::try_from("host").unwrap();
-    StreamOwned::new(ClientConnection::new(Arc::new(config), name).unwrap(), stream)
-}
-
-#[derive(Debug)]
-struct Shown(Arc<CertifiedKey>);
-
-impl ResolvesClientCert for Shown {
-    fn resolve(&self, _hints: &[&[u8]], _schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
-        Some(self.0.clone())
-    }
-
-    fn has_certs(&self) -> bool {
-        true
-    }
-}
-
-#[derive(Debug)]
-struct Pinned(CertificateDer<'static>);
-
-impl ServerCertVerifier for Pinned {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        assert_eq!(*end_entity, self.0);
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = provider::default_provider().signature_verification_algorithms;
-        rustls::crypto::verify_tls12_signature(message, cert, dss, &algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = provider::default_provider().signature_verification_algorithms;
-        rustls::crypto::verify_tls13_signature(message, cert, dss, &algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        provider::default_provider().signature_verification_algorithms.supported_schemes()
-    }
 }
