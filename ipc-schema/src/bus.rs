@@ -42,6 +42,8 @@ pub struct StreamSpec {
     pub app: Option<String>,
     /// As in [`OutputSpec::cursor`].
     pub cursor: Option<String>,
+    /// How often a still picture is repeated, in thousandths of a hertz. Absent: once a second.
+    pub repeat_mhz: Option<u32>,
     /// `"h264"`.
     pub codec: String,
     /// Bits a second for the encoded pictures at the start.

@@ -120,6 +120,7 @@ mod tests {
             refresh_mhz: 60_000,
             app: None,
             cursor: None,
+            repeat_mhz: None,
             codec: "h264".into(),
             bitrate_bps: 10_000_000,
         }

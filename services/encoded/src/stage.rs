@@ -9,7 +9,7 @@
 //!                            └──► returned, its damage united with the newer one's
 //! ```
 //! No picture is started while one is unsent. After the last Frame of a movement the same picture is encoded again until it
-//! is sharp, then once a second, marked as repeats. Without a reader nothing is encoded, and two waiting Frames stop captured.
+//! is sharp, then once a second or as often as its reader asks, marked as repeats. Without a reader nothing is encoded, and two waiting Frames stop captured.
 
 use std::time::Duration;
 
@@ -35,7 +35,8 @@ use phase::{Phase, pause};
 use pointing::Pointing;
 use reader::Reader;
 
-/// Silence after which the picture is repeated, so that a client can tell a still screen from a dead host.
+/// Silence after which the picture is repeated, so that a client can tell a still screen from a dead host; a reader may ask for
+/// less.
 const REPEAT_NS: u64 = 1_000_000_000;
 /// Intervals without a Frame after which the screen counts as still, in halves: less, and a late Frame would wait for us.
 const STILL_HALVES: u64 = 5;

@@ -55,6 +55,7 @@ pub fn check(launch: &Launch) -> Result<Request, Refused> {
             refresh_mhz: mode.refresh_mhz,
             app: launch.app.clone(),
             cursor: launch.is_pointer_separate.then(|| SEPARATE.to_owned()),
+            repeat_mhz: None,
             codec: "h264".into(),
             bitrate_bps: launch.bitrate_bps,
         },

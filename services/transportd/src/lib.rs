@@ -6,8 +6,10 @@
 //!                                ▼
 //!  client ◄──UDP── video: one thread a session, link + ring → packetise → FEC → seal → GSO
 //! ```
+//! Moonlight clients come by [`gamestream`], which has its own sockets and the same sessions.
+//!
 //! **Invariant:** nothing is sent to an address from which nothing authenticated came: QUIC's handshake on one port, a
-//! sealed hello on the other.
+//! sealed hello on the other; in GameStream the number or token that its client was told under its key.
 #![forbid(unsafe_code)]
 
 pub mod announcements;

@@ -3,14 +3,20 @@
 //! ```text
 //! 0     magic 8 ‖ version u32 ‖ unused u32
 //! 16    slot of [`Fixed`], written once before the descriptor is stored        slot = checksum 8 ‖ length u32 ‖ bytes
-//! 2048  sequence u64 ‖ next_frame u64 ‖ bitrate u64 ‖ adoptions u64 ‖ mode u64 ‖ texts u64 ‖ pointer u64    each one store, never torn
+//! 2048  sequence u64 ‖ next_frame u64 ‖ bitrate u64 ‖ adoptions u64 ‖ mode u64 ‖ texts u64 ‖ pointer u64 ‖ playing u64 ‖ control u64
+//!                                                                                          each one store, never torn
 //! 2304  slot of [`Way`]  ‖  2560  slot of [`Way`]: written in turn; the valid one with the higher turn counts
+//! 2816  slot of [`Terms`], written once, of a GameStream session
+//! 4096  slot of [`Talk`]  ‖  96 KiB on, slot of [`Talk`]: written in turn, likewise; only where there are terms
 //! ```
 //! **Invariant:** a number is advanced here before anything that carries it is sealed, so that a restart goes on at a
 //! number that nobody has seen.
 //!
-//! Version 1 ended with `adoptions`, version 2 with `texts`; what came after reads as zero, which means: the mode of the
-//! launch, no text yet, the pointer in the picture.
+//! Version 1 ended with `adoptions`, version 2 with `texts`, version 3 with the ways; what came after reads as zero, which
+//! means: the mode of the launch, no text yet, the pointer in the picture, lumen/1.
+
+pub(crate) mod gamestream;
+mod slot;
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -21,25 +27,24 @@ use std::{
     },
 };
 
-use aws_lc_rs::digest::{SHA256, digest};
 use lumen_core::SequenceCounter;
-use lumen_ipc::{
-    Mode, SessionId,
-    codec::{self, CodecError, MAX_MESSAGE},
-};
+use lumen_ipc::{Mode, SessionId, codec::CodecError};
 use lumen_stage::{
     failpoint,
     inherited::{self, Stored},
     memory::{MemoryError, SharedMemory},
 };
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize};
+
+pub use gamestream::{ControlNumbers, Talk, Terms};
+use slot::{read, read_slot, write, write_slot};
 
 use crate::{recover, video::outlet::Destination};
 
 const BYTES: u64 = 4096;
 const MAGIC: [u8; 8] = *b"lumenses";
 /// Raised with each change of the layout.
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
 /// What the versions before wrote is read as well.
 const OLDEST: u32 = 1;
 
@@ -51,9 +56,9 @@ const ADOPTIONS: usize = 2072;
 const MODE: usize = 2080;
 const TEXTS: usize = 2088;
 const POINTER: usize = 2096;
+const PLAYING: usize = 2104;
+const CONTROL: usize = 2112;
 const WAYS: [usize; 2] = [2304, 2560];
-const CHECKSUM: usize = 8;
-const SLOT_HEAD: usize = CHECKSUM + 4;
 
 /// Incarnations in a row that may adopt a session without its client coming back: a session on which each of them
 /// dies must not be passed on for ever.
@@ -127,7 +132,11 @@ impl Record {
     /// # Errors
     /// [`RecordError`] if there is no memory, or `fixed` is too long.
     pub fn make(fixed: &Fixed, bitrate_bps: u32) -> Result<Self, RecordError> {
-        let mut memory = SharedMemory::new("lumen-session", BYTES)?;
+        Self::found(fixed, bitrate_bps, SharedMemory::new("lumen-session", BYTES)?)
+    }
+
+    /// Writes into fresh memory what every session has.
+    fn found(fixed: &Fixed, bitrate_bps: u32, mut memory: SharedMemory) -> Result<Self, RecordError> {
         write(&mut memory, 0, &MAGIC);
         write(&mut memory, MAGIC.len(), &VERSION.to_le_bytes());
         write_slot(&mut memory, FIXED, fixed)?;
@@ -152,7 +161,7 @@ impl Record {
         }
         let fixed: Fixed = read_slot(&memory, FIXED).ok_or(RecordError::Unreadable)?;
         write(&mut memory, MAGIC.len(), &VERSION.to_le_bytes());
-        let record = Self::over(stored.name, memory);
+        let record = Self::over(stored.name, Self::whole(memory)?);
         if record.number(MODE) == 0 {
             record.set_mode(launched_mode(&fixed));
         }
@@ -308,43 +317,6 @@ fn launched_mode(fixed: &Fixed) -> Mode {
 fn newest(memory: &SharedMemory) -> Option<Way> {
     let ways = WAYS.into_iter().filter_map(|at| read_slot::<Way>(memory, at));
     ways.max_by_key(|way| way.turn)
-}
-
-fn read<const N: usize>(memory: &SharedMemory, at: usize) -> Option<[u8; N]> {
-    memory.bytes().get(at..at + N)?.try_into().ok()
-}
-
-fn write(memory: &mut SharedMemory, at: usize, bytes: &[u8]) {
-    if let Some(place) = memory.bytes_mut().get_mut(at..at + bytes.len()) {
-        place.copy_from_slice(bytes);
-    }
-}
-
-fn checksum(bytes: &[u8]) -> [u8; CHECKSUM] {
-    let mut sum = [0; CHECKSUM];
-    sum.iter_mut().zip(digest(&SHA256, bytes).as_ref()).for_each(|(to, from)| *to = *from);
-    sum
-}
-
-fn write_slot<T: Serialize>(memory: &mut SharedMemory, at: usize, value: &T) -> Result<(), RecordError> {
-    let mut bytes = [0; MAX_MESSAGE];
-    let len = codec::encode(value, &mut bytes)?;
-    let bytes = bytes.get(..len).unwrap_or_default();
-    write(memory, at, &checksum(bytes));
-    failpoint::at(recover::SUM_STORED);
-    write(memory, at + CHECKSUM, &(len as u32).to_le_bytes());
-    failpoint::at(recover::LENGTH_STORED);
-    write(memory, at + SLOT_HEAD, bytes);
-    failpoint::at(recover::SLOT_STORED);
-    Ok(())
-}
-
-fn read_slot<T: DeserializeOwned>(memory: &SharedMemory, at: usize) -> Option<T> {
-    let sum: [u8; CHECKSUM] = read(memory, at)?;
-    let len = read(memory, at + CHECKSUM).map(u32::from_le_bytes)? as usize;
-    let start = at + SLOT_HEAD;
-    let bytes = memory.bytes().get(start..start.checked_add(len)?)?;
-    (checksum(bytes) == sum).then(|| codec::decode(bytes).ok())?
 }
 
 #[cfg(test)]

@@ -1,7 +1,13 @@
 //! The one event loop: the bus, QUIC control, and the end of it all. Video runs on threads of its own.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    sync::Arc,
+    time::Duration,
+};
 
+use lumen_core::trust::{AllowList as _, Fingerprint};
 use lumen_stage::{
     Boot, Bus, Exit,
     boot::serve,
@@ -17,17 +23,25 @@ use crate::{
     gamestream::{
         Off,
         front::{Front, Parts},
+        ground::{Ground, Listening},
         identity::Identity as Moonlight,
         reception::Reception,
         shelf::Vdisplayd,
         sockets::Sockets,
-        streams::{NotYet, Streams},
+        streams::Streams,
     },
-    peers::{Peers, birth::adopt, connection::House, lobby::Lobby, pipeline::Grounds},
+    peers::{
+        Peers,
+        birth::adopt,
+        connection::House,
+        lobby::Lobby,
+        pipeline::Grounds,
+        protocol::{Gate, Gates, Protocol},
+    },
     recover::{self, Recovered, recover},
     transport1::Transport1,
     vault::Vault,
-    video::{Outlet, Paths},
+    video::{Outlet, Paths, proof::Claim},
 };
 
 /// How long the sessions may take to leave what they hold.
@@ -49,14 +63,17 @@ pub async fn run(mut boot: Boot<Config>) -> Result<(), Exit> {
     failpoint::at(recover::LISTENING);
     let (peers, lobby) = (facts.peers.clone(), facts.lobby.clone());
     tracing::info!(STAGE = "transportd", "listens on {}, video from {}", facts.listen, facts.video);
+    let moonlight = open(recovered.sockets.gamestream);
+    let ground = moonlight.as_ref().ok().map(|(ground, _)| ground);
     let house = Arc::new(House {
         grounds: Grounds {
             upstream: bus.clone(),
             generation: boot.generation,
             pulses: boot.pulses.clone(),
-            paths: facts.paths,
-            outlet: facts.outlet,
-            video_port: facts.video.port(),
+            gates: Gates {
+                lumen1: Gate { paths: facts.paths, outlet: facts.outlet, port: facts.video.port() },
+                gamestream: ground.map(|ground| ground.gate.clone()),
+            },
             patience: boot.config.resume.0,
             keep: boot.config.keep.0,
         },
@@ -66,41 +83,51 @@ pub async fn run(mut boot: Boot<Config>) -> Result<(), Exit> {
         handshake: boot.config.handshake.0,
     });
     for stored in recovered.sockets.records {
-        go_on(&house, stored);
+        go_on(&house, ground, stored);
     }
     failpoint::at(recover::GOING_ON);
     let clients = house.clients.clone();
     let endpoint = control::endpoint(&recovered.identity, clients, &boot.config, recovered.sockets.control)
         .map_err(|error| Exit::Environment(error.to_string()))?;
-    let front =
-        front(recovered.moonlight, recovered.sockets.gamestream, &facts.transport, &boot.config, &bus);
+    let moonlight = moonlight.and_then(|(ground, doors)| {
+        let listening = ground.listen(house.grounds.clone(), &peers)?;
+        let front = front(recovered.moonlight, doors, &listening, &facts.transport, &boot.config, &bus)?;
+        Ok((front, listening))
+    });
     let work = async {
         tokio::select! {
             () = control::listen(endpoint, house, lobby) => {}
             () = announcements::follow(bus.clone(), &peers) => {}
-            () = serve_moonlight(front) => {}
+            () = serve_moonlight(moonlight) => {}
         }
         Exit::Restart("the QUIC endpoint failed".into())
     };
     serve(&bus, &boot.pulses, work, part(&peers)).await
 }
 
+/// What streams by GameStream, and the two doors before it.
+fn open(sockets: Result<Sockets, Off>) -> Result<(Ground, [TcpListener; 2]), Off> {
+    let Sockets { http, https, rtsp, video, control, audio } = sockets?;
+    Ok((Ground::open(rtsp, video, control, audio)?, [http, https]))
+}
+
 /// Who may come by GameStream.
 fn front(
     identity: Option<Moonlight>,
-    sockets: Result<Sockets, Off>,
+    [http, https]: [TcpListener; 2],
+    listening: &Listening<Bus>,
     transport: &Transport1,
     config: &Config,
     bus: &Bus,
 ) -> Result<Front, Off> {
-    let sockets = sockets?;
     let (Some(identity), Ok(reception)) = (identity, &transport.reception) else { return Err(Off::Setting) };
-    let streams: Arc<dyn Streams> = transport.streams.get_or_init(|| Arc::new(NotYet)).clone();
+    let launches: Arc<dyn Streams> = listening.launches.clone();
+    let streams = transport.streams.get_or_init(|| launches).clone();
     Front::new(Parts {
         identity,
         name: config.host_name(),
-        http: sockets.http,
-        https: sockets.https,
+        http,
+        https,
         clients: transport.clients.clone(),
         reception: reception.clone(),
         apps: Vdisplayd(bus.clone()),
@@ -110,9 +137,9 @@ fn front(
 }
 
 /// Serves Moonlight clients, if it can; returns never.
-async fn serve_moonlight(front: Result<Front, Off>) {
-    match front {
-        Ok(front) => front.serve().await,
+async fn serve_moonlight(moonlight: Result<(Front, Listening<Bus>), Off>) {
+    match moonlight {
+        Ok((front, listening)) => drop(tokio::join!(front.serve(), listening.serve())),
         Err(off @ Off::Setting) => tracing::info!(STAGE = "transportd", "GameStream is {off}"),
         Err(off) => tracing::error!(STAGE = "transportd", "{off}"),
     }
@@ -120,10 +147,19 @@ async fn serve_moonlight(front: Result<Front, Off>) {
 }
 
 /// Goes on with a session of the incarnation before.
-fn go_on(house: &House<Bus>, stored: Stored) {
+fn go_on(house: &House<Bus>, ground: Option<&Ground>, stored: Stored) {
     let name = stored.name.clone();
-    match adopt(&house.grounds, &house.peers, &house.clients, stored) {
-        Ok(session) => tracing::info!(STAGE = "transportd", SESSION = %session, "goes on"),
+    let may_stream = |protocol: Protocol, client: &Fingerprint| match protocol {
+        Protocol::Lumen1 => house.clients.is_allowed(client),
+        Protocol::GameStream { .. } => house.clients.paired(client).is_some(),
+    };
+    match adopt(&house.grounds, &house.peers, may_stream, stored) {
+        Ok(born) => {
+            tracing::info!(STAGE = "transportd", SESSION = %born.live.session, "goes on");
+            if let Some(ground) = ground {
+                ground.go_on(&house.peers, born);
+            }
+        }
         Err(error) => {
             tracing::warn!(STAGE = "transportd", "{name} does not go on: {error}");
             // Without systemd there is no store to remove it from.
@@ -187,7 +223,7 @@ impl Facts {
             video: sockets.video.local_addr()?,
             strangers: sockets.strangers as u64,
             outlet: Arc::new(Outlet::new(sockets.video.try_clone()?)?),
-            paths: Arc::default(),
+            paths: Arc::new(Paths::new(Claim::of_hello)),
             lobby: Arc::default(),
             transport: Transport1 {
                 clients: recovered.clients.clone(),

@@ -181,11 +181,12 @@ impl Transport1 {
         self.fingerprint.to_string()
     }
 
-    /// The running sessions: `session` (s), `client` (s), `fingerprint` (s), `width`, `height`, `refresh_mhz` (u),
+    /// The running sessions: `session` (s), `client` (s), `protocol` (s), `fingerprint` (s), `width`, `height`, `refresh_mhz` (u),
     /// `bitrate_bps` (t: asked of encoded), `age_ns` (t), `state` (s: what becomes of it now: it streams, waits, is kept
     /// for its client, or what keeps the pictures away), `input` (s: what inputd says), and counted since the launch
     /// (t): `frames`, of them `repeats` and `idrs`, `bytes`, `datagrams`, `sends` (calls of the kernel), `unsent`,
-    /// `forged`, `replayed`, `headless`, `unusable`, `bad_shapes` (of a pointer), `links` (to encoded), `largest_burst` (datagrams in one send).
+    /// `forged`, `replayed`, `headless`, `unusable`, `bad_shapes` (of a pointer), `unreadable` and
+    /// `unsaid` (messages of a Moonlight client that are none, inputs that no seat can be told), `links` (to encoded), `largest_burst` (datagrams in one send).
     fn sessions(&self) -> Vec<Dict> {
         self.peers.sessions().iter().map(|live| describe(live)).collect()
     }
@@ -257,6 +258,7 @@ fn describe(live: &Live) -> Dict {
     report
         .set("session", live.session.to_string())
         .set("client", live.client.as_str())
+        .set("protocol", live.protocol.name())
         .set("fingerprint", live.fingerprint.to_string())
         .set("width", mode.width)
         .set("height", mode.height)
@@ -278,6 +280,8 @@ fn describe(live: &Live) -> Dict {
         ("headless", &figures.headless),
         ("unusable", &figures.unusable),
         ("bad_shapes", &figures.bad_shapes),
+        ("unreadable", &figures.unreadable),
+        ("unsaid", &figures.unsaid),
         ("links", &figures.links),
         ("largest_burst", &figures.largest_burst),
     ];

@@ -7,17 +7,12 @@ mod scene;
 use lumen_core::{CloseReason, control::Launched};
 use lumen_transportd::{identity::Identity, peers::session::Mail};
 use scene::{
-    Host, KEEP, PATIENCE,
+    Doomed, Host, KEEP, PATIENCE,
     client::{Client, Video, dial, launch},
     fakes::Fakes,
     identity, until,
 };
-use std::{
-    sync::{Arc, mpsc},
-    thread,
-    time::Instant,
-};
-use tokio::sync::oneshot;
+use std::{sync::Arc, time::Instant};
 
 async fn streaming(host: &Host) -> (Identity, Client, Launched, Video) {
     let me = identity();
@@ -80,32 +75,6 @@ async fn a_session_whose_client_stays_away_is_over() {
     until("the end", || host.peers.sessions().is_empty() && !host.pulses.busy()).await;
     assert!(before.elapsed() >= KEEP, "{:?}", before.elapsed());
     drop(client);
-}
-
-/// An incarnation on a thread of its own, that dies without a word: its tasks stop, its clients hear nothing.
-struct Doomed {
-    thread: thread::JoinHandle<()>,
-    death: oneshot::Sender<()>,
-}
-
-impl Doomed {
-    fn start() -> (Self, Host) {
-        let (host_to, host) = mpsc::channel();
-        let (death, dies) = oneshot::channel();
-        let thread = thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            runtime.unwrap().block_on(async move {
-                host_to.send(Host::start()).unwrap();
-                dies.await.unwrap();
-            });
-        });
-        (Self { thread, death }, host.recv().unwrap())
-    }
-
-    fn die(self) {
-        self.death.send(()).unwrap();
-        self.thread.join().unwrap();
-    }
 }
 
 /// Sabotage: keep sequence or frame numbers in the process, wait for the client before video goes on, or forget

@@ -24,7 +24,13 @@ use lumen_ipc::{
 use lumen_stage::{Link, clock::now_ns, link, pulse::Pulses, ring::RingWriter};
 use lumen_transportd::{
     record::{Fixed, Record},
-    video::{Figures, Outlet, Path, Paths, Stream, StreamParts, flight::Flight, paths::Bell},
+    video::{
+        Figures, Outlet, Path, Paths, Stream, StreamParts,
+        cutter::Lumen1,
+        flight::Flight,
+        paths::Bell,
+        proof::{Claim, Proof},
+    },
 };
 
 thread_local! {
@@ -124,9 +130,10 @@ fn stream(client: &UdpSocket) -> (Stream, Encoder, Arc<Figures>) {
     let (secret, channel) = (ChannelSecret::from_bytes([3; 32]), ChannelId(5));
     let bell = Arc::new(Bell::new().unwrap());
     let opener = Opener::new(&secret, channel, Direction::ClientToHost);
+    let proof = Proof::Hello(channel, Box::new(opener));
     let record = Arc::new(Record::make(&fixed(), 10_000_000).unwrap());
-    let path = Arc::new(Path::new(channel, opener, bell.clone(), record.clone()));
-    let paths = Arc::new(Paths::default());
+    let path = Arc::new(Path::new(proof, bell.clone(), record.clone()));
+    let paths = Arc::new(Paths::new(Claim::of_hello));
     // The path stays listed for the test's whole life.
     std::mem::forget(paths.list(path.clone()).unwrap());
     paths.listen(outlet.clone()).unwrap();
@@ -135,13 +142,14 @@ fn stream(client: &UdpSocket) -> (Stream, Encoder, Arc<Figures>) {
     client.send_to(&hello, outlet.socket().local_addr().unwrap()).unwrap();
     let sealer = Sealer::new(&secret, channel, Direction::HostToClient);
     let now = Timestamp::from_ns(now_ns());
-    let flight = Flight::new(PacketiserConfig::default(), sealer, record.clone(), outlet.max_segments(), now);
+    let cutter = Lumen1::new(PacketiserConfig::default(), sealer, record.clone()).unwrap();
+    let flight = Flight::new(Box::new(cutter), 10_000_000, 20, outlet.max_segments(), now);
     let figures = Arc::new(Figures::default());
     let (reports, _) = tokio::sync::mpsc::unbounded_channel();
     let stream = Stream::start(StreamParts {
         session: SessionId([1; 16]),
         generation: Generation(1),
-        flight: flight.unwrap(),
+        flight,
         record,
         path,
         bell,

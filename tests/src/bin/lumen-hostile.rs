@@ -137,6 +137,7 @@ async fn reader(boot: Boot<IgnoredAny>) -> Result<(), Exit> {
         refresh_mhz: MODE.refresh_mhz,
         app: None,
         cursor: None,
+        repeat_mhz: None,
         codec: "h264".into(),
         bitrate_bps: 1_000_000,
     };

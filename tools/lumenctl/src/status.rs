@@ -224,14 +224,16 @@ fn sessions(sessions: &[Map<String, Value>]) -> String {
     if sessions.is_empty() {
         return "\nno session\n".to_owned();
     }
-    let mut rows = vec![table::row(["SESSION", "CLIENT", "MODE", "FRAMES", "REPEATS", "STATE", "INPUT"])];
+    let mut rows =
+        vec![table::row(["SESSION", "CLIENT", "PROTOCOL", "MODE", "FRAMES", "REPEATS", "STATE", "INPUT"])];
     for session in sessions {
         let text = |key: &str| session.get(key).and_then(Value::as_str).unwrap_or("-").to_owned();
         let number = |key: &str| session.get(key).and_then(Value::as_u64).unwrap_or(0);
         let refresh = number("refresh_mhz") as f64 / 1000.0;
         let mode = format!("{}x{}@{refresh}", number("width"), number("height"));
         let (frames, repeats) = (number("frames").to_string(), number("repeats").to_string());
-        rows.push(vec![text("session"), text("client"), mode, frames, repeats, text("state"), text("input")]);
+        let (session, client, protocol) = (text("session"), text("client"), text("protocol"));
+        rows.push(vec![session, client, protocol, mode, frames, repeats, text("state"), text("input")]);
     }
     format!("\n{}", table::lines(&rows))
 }
@@ -277,6 +279,18 @@ mod tests {
             "vdisplayd, captured, encoded, transportd, inputd: x265 is set aside",
             "no session",
         ] {
+            assert!(shown.contains(word), "no {word:?} in:\n{shown}");
+        }
+    }
+
+    /// Sabotage: leave the protocol to be guessed from the client's name.
+    #[test]
+    fn a_session_is_shown_with_its_protocol() {
+        let session = serde_json::json!({"session": "00ff", "client": "tv", "protocol": "GameStream", "width": 1280,
+            "height": 720, "refresh_mhz": 59_940, "frames": 7, "state": "streams"});
+        let Value::Object(session) = session else { panic!("an object") };
+        let shown = sessions(&[session]);
+        for word in ["tv", "GameStream", "1280x720@59.94", "streams"] {
             assert!(shown.contains(word), "no {word:?} in:\n{shown}");
         }
     }

@@ -95,7 +95,7 @@ impl Session {
     pub(super) fn still_due(&self) -> Option<u64> {
         self.shown?;
         let interval = self.interval_ns();
-        let repeat = self.last_unit_ns.saturating_add(REPEAT_NS);
+        let repeat = self.last_unit_ns.saturating_add(self.repeat_ns());
         let still = self.last_frame_ns.saturating_add(interval * STILL_HALVES / 2);
         let refine = still.max(self.last_unit_ns.saturating_add(interval));
         Some(if self.refine { refine.min(repeat) } else { repeat })
@@ -105,6 +105,11 @@ impl Session {
     pub(super) fn pointer_due(&self) -> Option<u64> {
         self.shown.filter(|_| self.pointing.is_moved() && !self.is_apart())?;
         Some(self.last_unit_ns.saturating_add(self.interval_ns() * 7 / 8))
+    }
+
+    fn repeat_ns(&self) -> u64 {
+        let asked = self.spec.repeat_mhz.map(|mhz| 1_000_000_000_000 / u64::from(mhz.max(1)));
+        asked.map_or(REPEAT_NS, |ns| ns.clamp(self.interval_ns(), REPEAT_NS))
     }
 
     fn interval_ns(&self) -> u64 {

@@ -77,6 +77,7 @@ fn spec(apart: bool) -> StreamSpec {
         refresh_mhz: 60_000,
         app: None,
         cursor: apart.then(|| "separate".into()),
+        repeat_mhz: None,
         codec: "h264".into(),
         bitrate_bps: 10_000_000,
     }

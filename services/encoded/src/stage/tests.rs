@@ -14,6 +14,7 @@ fn spec() -> StreamSpec {
         refresh_mhz: 50_000,
         app: None,
         cursor: None,
+        repeat_mhz: None,
         codec: "h264".into(),
         bitrate_bps: 10_000_000,
     }
@@ -139,6 +140,20 @@ fn a_still_screen_is_refined_then_repeated_once_a_second() {
     }
     assert_eq!(times, [50, 70, 90, 1090, 2090], "intervals of 20 ms");
     assert_eq!(session.counters().repeats, 5);
+}
+
+// Sabotage: repeat once a second whatever the reader asks, or faster than the Output is shown.
+#[test]
+fn a_still_screen_is_repeated_as_often_as_the_reader_asks() {
+    for (asked, interval) in [(25_000, 40), (400_000, 20), (1, 1000)] {
+        let mut session = linked();
+        session.handle_attach(StreamSpec { repeat_mhz: Some(asked), ..spec() }, 0);
+        give(&mut session, frame(1, 0), 0);
+        drain(&mut session, 0);
+        session.handle_encoded(1, UnitKind::Idr, false, 0);
+        session.handle_reader(ToEncode::Sent { number: 1 }).unwrap();
+        assert_eq!(session.poll_timeout(0), Some(Duration::from_millis(interval)), "{asked} mHz");
+    }
 }
 
 // Sabotage: treat the first count on a link as a request, or no count at all.

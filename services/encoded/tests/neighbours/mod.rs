@@ -73,6 +73,7 @@ pub fn spec(width: u32, height: u32) -> StreamSpec {
         refresh_mhz: 60_000,
         app: None,
         cursor: None,
+        repeat_mhz: None,
         codec: "h264".into(),
         bitrate_bps: 10_000_000,
     }

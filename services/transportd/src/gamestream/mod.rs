@@ -9,17 +9,26 @@
 //!
 //! **Invariant:** who is no Client reaches `/serverinfo` and `/pair` alone.
 
+pub mod beginning;
 pub mod card;
 pub mod config;
+pub mod conversation;
 pub mod doors;
 pub mod front;
+pub mod ground;
 pub mod house;
 pub mod identity;
+mod input;
+mod keys;
+pub mod launches;
 pub mod mdns;
 pub mod reception;
+pub mod rtsp;
 pub mod shelf;
 pub mod sockets;
 pub mod streams;
+pub mod switchboard;
+pub mod talk;
 pub mod tls;
 pub mod wire;
 

@@ -79,34 +79,6 @@ impl Refused {
     }
 }
 
-/// A host that nobody has taught to stream.
-#[derive(Debug)]
-pub struct NotYet;
-
-impl Streams for NotYet {
-    fn launch<'a>(&'a self, _client: &'a Caller, _app: &'a App, _launch: &'a LaunchQuery) -> Answer<'a> {
-        let text = "This version of lumen pairs with Moonlight but does not stream to it yet.".to_owned();
-        let advice = "Use a lumen/1 client, or a later version.".to_owned();
-        Box::pin(std::future::ready(Err(Refused::Failed { text, advice })))
-    }
-
-    fn resume<'a>(&'a self, _client: &'a Caller, _resume: &'a ResumeQuery) -> Answer<'a> {
-        Box::pin(std::future::ready(Err(Refused::Nothing)))
-    }
-
-    fn cancel(&self, _client: &Fingerprint, _reason: &str) -> bool {
-        false
-    }
-
-    fn current(&self, _client: &Fingerprint) -> Option<i32> {
-        None
-    }
-
-    fn codecs(&self) -> Codecs {
-        Codecs::H264
-    }
-}
-
 /// An answer that may take as long as its client waits: 120 s for a launch, 30 s for what resumes.
 pub type Answer<'a> = Pin<Box<dyn Future<Output = Result<Started, Refused>> + Send + 'a>>;
 

@@ -3,19 +3,18 @@
 use std::sync::Arc;
 
 use lumen_core::control::{RefusalClass, Refused};
-use lumen_core::trust::{AllowList, Fingerprint};
-use lumen_ipc::SessionId;
+use lumen_core::trust::Fingerprint;
 use lumen_stage::{failpoint, inherited::Stored};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use super::{
-    Full, Peers,
+    Full, Live, Peers,
     pipeline::{Grounds, Pipeline, StartError},
+    protocol::Protocol,
     session::{Ends, Mail, Origin, Session},
 };
 use crate::{
-    clients::Clients,
-    record::{Fixed, Record, RecordError},
+    record::{Fixed, Record, RecordError, Terms},
     recover,
     upstream::Upstream,
 };
@@ -35,6 +34,9 @@ pub enum AdoptError {
     /// Its client was revoked.
     #[error("its client may not stream any more")]
     Revoked,
+    /// It was negotiated and not yet begun: what its client was answered is not known.
+    #[error("its client had not finished RTSP; it launches again")]
+    Unplayed,
 }
 
 /// What a new session is made of.
@@ -46,8 +48,19 @@ pub struct Founding {
     pub bitrate_bps: u32,
     /// The client draws the pointer itself.
     pub is_pointer_separate: bool,
+    /// What RTSP agreed on, of a GameStream session.
+    pub terms: Option<Terms>,
     /// Texts that inputd has heard of it: none, unless it takes over what was kept of another.
     pub texts: u64,
+}
+
+/// A session that lives.
+#[derive(Debug)]
+pub struct Born {
+    /// As the bus sees it.
+    pub live: Arc<Live>,
+    /// Reaches it.
+    pub mail: UnboundedSender<Mail>,
 }
 
 /// Starts a new session and puts its record into the store.
@@ -59,16 +72,20 @@ pub fn begin<U: Upstream>(
     peers: &Arc<Peers>,
     founding: Founding,
     origin: Origin,
-) -> Result<UnboundedSender<Mail>, Refused> {
-    let Founding { fixed, bitrate_bps, is_pointer_separate, texts } = founding;
-    let record = Record::make(&fixed, bitrate_bps).map_err(|error| StartError::from(error).refusal())?;
+) -> Result<Born, Refused> {
+    let Founding { fixed, bitrate_bps, is_pointer_separate, terms, texts } = founding;
+    let record = match &terms {
+        None => Record::make(&fixed, bitrate_bps),
+        Some(terms) => Record::make_gamestream(&fixed, terms, bitrate_bps),
+    };
+    let record = record.map_err(|error| StartError::from(error).refusal())?;
     record.set_texts(texts);
     record.set_pointer_separate(is_pointer_separate);
     let record = Arc::new(record);
     match raise(grounds, peers, record.clone(), &fixed, origin) {
-        Ok(mail) => {
+        Ok(born) => {
             record.store();
-            Ok(mail)
+            Ok(born)
         }
         Err(AdoptError::Start(error)) => Err(error.refusal()),
         Err(other) => Err(Refused {
@@ -88,18 +105,22 @@ pub fn begin<U: Upstream>(
 pub fn adopt<U: Upstream>(
     grounds: &Grounds<U>,
     peers: &Arc<Peers>,
-    clients: &Clients,
+    may_stream: impl Fn(Protocol, &Fingerprint) -> bool,
     stored: Stored,
-) -> Result<SessionId, AdoptError> {
+) -> Result<Born, AdoptError> {
     let (record, fixed) = Record::adopt(stored)?;
     failpoint::at(recover::ADOPTED);
-    if !clients.is_allowed(&Fingerprint::from_bytes(fixed.fingerprint)) {
+    let protocol = record.terms().map_or(Protocol::Lumen1, |terms| Protocol::GameStream { app: terms.app });
+    if !may_stream(protocol, &Fingerprint::from_bytes(fixed.fingerprint)) {
         return Err(AdoptError::Revoked);
     }
+    if protocol != Protocol::Lumen1 && !record.is_playing() {
+        return Err(AdoptError::Unplayed);
+    }
     let mode = record.mode();
-    raise(grounds, peers, Arc::new(record), &fixed, Origin::Adopted(mode))?;
+    let born = raise(grounds, peers, Arc::new(record), &fixed, Origin::Adopted(mode))?;
     failpoint::at(recover::RAISED);
-    Ok(fixed.session)
+    Ok(born)
 }
 
 fn raise<U: Upstream>(
@@ -108,11 +129,12 @@ fn raise<U: Upstream>(
     record: Arc<Record>,
     fixed: &Fixed,
     origin: Origin,
-) -> Result<UnboundedSender<Mail>, AdoptError> {
+) -> Result<Born, AdoptError> {
     let (report_to, reports) = unbounded_channel();
     let (mail_to, mail) = unbounded_channel();
     let pipeline = Pipeline::start(grounds, record, fixed, report_to)?;
-    let enrolled = peers.enroll(pipeline.live().clone(), mail_to.clone())?;
+    let live = pipeline.live().clone();
+    let enrolled = peers.enroll(live.clone(), mail_to.clone())?;
     Session::start(grounds, pipeline, Ends { reports, mail }, enrolled, origin);
-    Ok(mail_to)
+    Ok(Born { live, mail: mail_to })
 }

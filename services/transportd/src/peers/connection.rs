@@ -263,10 +263,11 @@ impl<U: Upstream> Conversation<U> {
             fixed: fixed.map_err(|error| error.refusal())?,
             bitrate_bps: request.stream.bitrate_bps,
             is_pointer_separate: request.stream.cursor.is_some(),
+            terms: None,
             texts: kept.map_or(0, |(_, legacy)| legacy.texts),
         };
         let origin = Origin::Launched { birth: self.admitted.birth(), news: self.news_to.clone() };
-        let mail = begin(grounds, peers, founding, origin)?;
+        let mail = begin(grounds, peers, founding, origin)?.mail;
         tracing::info!(
             STAGE = "transportd",
             "{} ({}) launches {}x{}",

@@ -72,6 +72,8 @@ pub enum Mail {
     Sleeps(bool),
     /// Its client launches anew: it is over, and what was made for it is left to the session that comes.
     HandOver(oneshot::Sender<Legacy>),
+    /// Its client goes on in a session with fresh keys, whether or not a connection serves this one: it is over, likewise.
+    TakeOver(oneshot::Sender<Legacy>),
     /// This incarnation ends: everything is left to the next one.
     Part,
     /// It is over, for this reason.

@@ -6,6 +6,7 @@ pub mod lobby;
 pub mod mail;
 pub mod pipeline;
 mod pointing;
+pub mod protocol;
 pub mod seat;
 pub mod session;
 
@@ -22,7 +23,7 @@ use lumen_ipc::SessionId;
 use lumen_stage::sessions::MAX_SESSIONS;
 use tokio::sync::mpsc::UnboundedSender;
 
-use self::session::Mail;
+use self::{protocol::Protocol, session::Mail};
 use crate::{
     record::Record,
     video::{Figures, Path},
@@ -44,6 +45,8 @@ pub struct Live {
     pub fingerprint: Fingerprint,
     /// What the client is called: by the administrator, else by itself.
     pub client: String,
+    /// What it speaks.
+    pub protocol: Protocol,
     /// As launched.
     pub app: Option<String>,
     /// What is measured.
@@ -279,7 +282,10 @@ impl Live {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{record::tests::fixed, video::paths::Bell};
+    use crate::{
+        record::tests::fixed,
+        video::{paths::Bell, proof::Proof},
+    };
     use lumen_core::{
         seal::{ChannelSecret, Direction, Opener},
         wire::ChannelId,
@@ -290,15 +296,17 @@ mod tests {
         let channel = ChannelId(n.into());
         let secret = ChannelSecret::from_bytes([n; 32]);
         let opener = Opener::new(&secret, channel, Direction::ClientToHost);
+        let proof = Proof::Hello(channel, Box::new(opener));
         let record = Arc::new(Record::make(&fixed(n), 1).unwrap());
         let bell = Arc::new(Bell::new().unwrap());
         Arc::new(Live {
             session: SessionId([n; 16]),
             fingerprint: Fingerprint::from_bytes([n; 32]),
             client: String::new(),
+            protocol: Protocol::Lumen1,
             app: None,
             figures: Arc::default(),
-            path: Arc::new(Path::new(channel, opener, bell, record.clone())),
+            path: Arc::new(Path::new(proof, bell, record.clone())),
             record,
             started_ns: n.into(),
             input: Mutex::default(),

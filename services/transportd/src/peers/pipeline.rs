@@ -8,7 +8,7 @@ use std::{
 };
 
 use lumen_core::{
-    ChannelId, ChannelSecret, Direction, Opener, PacketiserConfig, Sealer, Timestamp,
+    ChannelId, Timestamp,
     control::{self, Input, Launched, ModeChanged, RefusalClass, Refused},
     seal::{EXPORTER_LABEL, SECRET_LEN},
     trust::Fingerprint,
@@ -20,7 +20,11 @@ use lumen_ipc::{
 use lumen_stage::{clock::now_ns, failpoint, pulse::Pulses};
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::{Live, seat::Seat};
+use super::{
+    Live,
+    protocol::{Gates, Lane, LaneError, Protocol, cut, is_free},
+    seat::Seat,
+};
 use crate::{
     identity::{IdentityError, random},
     launch::{MAX_BITRATE, MIN_BITRATE, Request, SEPARATE, told},
@@ -28,7 +32,7 @@ use crate::{
     recover,
     upstream::Upstream,
     video::{
-        Outlet, Path, Paths, Report, Stream, StreamParts,
+        Path, Report, Stream, StreamParts,
         flight::Flight,
         paths::{Bell, Listed},
     },
@@ -46,12 +50,8 @@ pub struct Grounds<U> {
     pub generation: Generation,
     /// The watchdog's evidence.
     pub pulses: Pulses,
-    /// Where hellos come in.
-    pub paths: Arc<Paths>,
-    /// Where video goes out.
-    pub outlet: Arc<Outlet>,
-    /// The video socket's port.
-    pub video_port: u16,
+    /// Where video goes out, and clients say where they are.
+    pub gates: Gates,
     /// How long video goes on for a client whose connection was lost.
     pub patience: Duration,
     /// How long all that was made for such a client is kept.
@@ -79,9 +79,9 @@ pub enum StartError {
     /// TLS gives no key.
     #[error("TLS gives no key for the video")]
     Exporter,
-    /// The client's cut is impossible.
+    /// Its video has no way.
     #[error(transparent)]
-    Cut(#[from] lumen_core::packetiser::ConfigError),
+    Lane(#[from] LaneError),
     /// No channel number is free.
     #[error("no channel number is free")]
     Channel,
@@ -108,6 +108,7 @@ pub struct Pipeline {
     seat: Seat,
     live: Arc<Live>,
     request: Request,
+    channel: ChannelId,
     video_port: u16,
     /// Links attached so far.
     links: u64,
@@ -136,7 +137,7 @@ pub fn found<U>(
         session,
         fingerprint: *client.fingerprint.as_bytes(),
         client: client.name.clone(),
-        channel: free_channel(&grounds.paths)?.0,
+        channel: free_channel(&grounds.gates)?.0,
         secret,
         mode: (stream.width, stream.height, stream.refresh_mhz),
         app: stream.app.clone(),
@@ -145,10 +146,10 @@ pub fn found<U>(
     })
 }
 
-fn free_channel(paths: &Paths) -> Result<ChannelId, StartError> {
+fn free_channel(gates: &Gates) -> Result<ChannelId, StartError> {
     for _ in 0..DRAWS {
         let channel = ChannelId(u32::from_le_bytes(random()?));
-        if paths.is_free(channel) {
+        if is_free(gates, channel) {
             return Ok(channel);
         }
     }
@@ -166,25 +167,23 @@ impl Pipeline {
         fixed: &Fixed,
         reports: UnboundedSender<(u64, Report)>,
     ) -> Result<Self, StartError> {
-        let secret = ChannelSecret::from_bytes(fixed.secret);
-        let channel = ChannelId(fixed.channel);
+        let lane = Lane::of(&grounds.gates, fixed, &record)?;
         let bell = Arc::new(Bell::new()?);
-        let opener = Opener::new(&secret, channel, Direction::ClientToHost);
-        let path = Arc::new(Path::new(channel, opener, bell.clone(), record.clone()));
-        let listed = grounds.paths.list(path.clone()).ok_or(StartError::Channel)?;
+        let path = Arc::new(Path::new(lane.proof, bell.clone(), record.clone()));
+        let listed = lane.gate.paths.list(path.clone()).ok_or(StartError::Channel)?;
         let request = request(fixed, &record);
-        let live = Arc::new(live(fixed, path, record.clone()));
-        let sealer = Sealer::new(&secret, channel, Direction::HostToClient);
-        let max_segments = grounds.outlet.max_segments();
+        let live = Arc::new(live(fixed, lane.protocol, path, record.clone()));
+        let max_segments = lane.gate.outlet.max_segments();
         let now = Timestamp::from_ns(now_ns());
+        let flight = Flight::new(lane.cutter, record.bitrate(), lane.parity_percent, max_segments, now);
         let stream = Stream::start(StreamParts {
             session: fixed.session,
             generation: grounds.generation,
-            flight: Flight::new(request.cut, sealer, record.clone(), max_segments, now)?,
+            flight,
             record,
             path: live.path.clone(),
             bell,
-            outlet: grounds.outlet.clone(),
+            outlet: lane.gate.outlet,
             figures: live.figures.clone(),
             pulse: grounds.pulses.register(),
             reports,
@@ -194,7 +193,8 @@ impl Pipeline {
             seat: Seat::start(grounds, live.clone(), request.seat.clone()),
             live,
             request,
-            video_port: grounds.video_port,
+            channel: ChannelId(fixed.channel),
+            video_port: lane.gate.port,
             links: 0,
             _listed: listed,
         })
@@ -214,7 +214,7 @@ impl Pipeline {
     pub fn launched(&self, mode: Mode) -> Launched {
         Launched {
             session: control::SessionId(self.live.session.0),
-            channel: self.live.path.channel(),
+            channel: self.channel,
             video_port: self.video_port,
             mode: told(mode),
             codec: control::Codec::H264,
@@ -303,22 +303,22 @@ fn request(fixed: &Fixed, record: &Record) -> Request {
             refresh_mhz,
             app: fixed.app.clone(),
             cursor: record.is_pointer_separate().then(|| SEPARATE.to_owned()),
+            // Half the rate, below which clients of GameStream tell people that the connection is slow.
+            repeat_mhz: record.terms().map(|terms| terms.config.centi_hz * 5),
             codec: "h264".into(),
             bitrate_bps: record.bitrate(),
         },
         seat: SeatSpec { width, height },
-        cut: PacketiserConfig {
-            datagram_len: fixed.datagram_len.into(),
-            parity_percent: fixed.parity_percent,
-        },
+        cut: cut(fixed),
     }
 }
 
-fn live(fixed: &Fixed, path: Arc<Path>, record: Arc<Record>) -> Live {
+fn live(fixed: &Fixed, protocol: Protocol, path: Arc<Path>, record: Arc<Record>) -> Live {
     Live {
         session: fixed.session,
         fingerprint: Fingerprint::from_bytes(fixed.fingerprint),
         client: fixed.client.clone(),
+        protocol,
         app: fixed.app.clone(),
         figures: Arc::default(),
         path,

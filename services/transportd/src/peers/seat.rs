@@ -45,9 +45,14 @@ pub struct Hands {
 }
 
 impl Hands {
-    /// Nothing held, and so many texts told already.
-    pub fn after(texts: u64) -> Self {
-        Self { texts, ..Self::default() }
+    /// These codes are down, and so many texts told already.
+    pub fn holding(held: ArrayVec<u16, MAX_HELD>, texts: u64) -> Self {
+        Self { held, texts }
+    }
+
+    /// What is down now.
+    pub fn down(&self) -> ArrayVec<u16, MAX_HELD> {
+        self.held.clone()
     }
 
     /// The message for one input; `None` if it changes nothing or cannot be passed on.
@@ -71,7 +76,7 @@ impl Hands {
 
     /// All that is down now.
     pub fn held(&self) -> ToInput {
-        ToInput::Held(self.held.clone())
+        ToInput::Held(self.down())
     }
 
     fn hold(&mut self, code: u16, pressed: bool) -> bool {
@@ -143,7 +148,7 @@ impl Drop for Seat {
 }
 
 async fn keep<U: Upstream>(upstream: U, generation: Generation, live: Arc<Live>, mut wishes: Wishes) {
-    let mut hands = Hands::after(live.record.texts());
+    let mut hands = Hands::holding(live.record.held(), live.record.texts());
     loop {
         let parting = match open(&upstream, generation, &live, &mut hands, &mut wishes).await {
             Ok(link) => forward(link, &live, &mut hands, &mut wishes).await,
@@ -318,7 +323,7 @@ mod tests {
     /// Sabotage: number the texts of each incarnation from 0.
     #[test]
     fn texts_go_on_where_the_incarnation_before_was() {
-        let mut hands = Hands::after(7);
+        let mut hands = Hands::holding(ArrayVec::new(), 7);
         let text = "a".to_owned();
         assert_eq!(hands.handle(Input::Text(text.clone())), Some(ToInput::Text { number: 8, text }));
     }

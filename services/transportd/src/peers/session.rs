@@ -213,7 +213,7 @@ impl<U: Upstream> Session<U> {
             Mail::Sleeps(sleeps) => self.brain.handle_sleep(sleeps),
             // Its client is here: the one that launches gets a session of its own.
             Mail::HandOver(_) if !self.pipeline.live().is_deserted() => {}
-            Mail::HandOver(heir) => {
+            Mail::HandOver(heir) | Mail::TakeOver(heir) => {
                 self.tell(News::Ended("The client launched anew over another connection.".into()));
                 return Err(Over::Inherited(heir));
             }

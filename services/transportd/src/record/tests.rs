@@ -1,4 +1,4 @@
-use super::*;
+use super::{slot::SLOT_HEAD, *};
 
 pub fn fixed(n: u8) -> Fixed {
     Fixed {

@@ -137,6 +137,10 @@ pub struct Figures {
     pub unusable: AtomicU64,
     /// Shapes of the pointer that could not be read.
     pub bad_shapes: AtomicU64,
+    /// Messages of a Moonlight client that are not its own, or none.
+    pub unreadable: AtomicU64,
+    /// Inputs of a Moonlight client that a seat cannot be told.
+    pub unsaid: AtomicU64,
     /// Links to encoded, counted.
     pub links: AtomicU64,
     steps: Mutex<[Histogram<u64>; Step::ALL.len()]>,
@@ -159,6 +163,8 @@ impl Default for Figures {
             headless: AtomicU64::default(),
             unusable: AtomicU64::default(),
             bad_shapes: AtomicU64::default(),
+            unreadable: AtomicU64::default(),
+            unsaid: AtomicU64::default(),
             links: AtomicU64::default(),
             steps: Mutex::new(std::array::from_fn(histogram)),
         }
@@ -191,6 +197,12 @@ impl Figures {
         self.datagrams.fetch_add(datagrams as u64, Relaxed);
         self.bytes.fetch_add(bytes as u64, Relaxed);
         self.largest_burst.fetch_max(datagrams as u64, Relaxed);
+    }
+
+    /// So much of what a Moonlight client said was not taken by this incarnation.
+    pub fn misheard(&self, unreadable: u64, unsaid: u64) {
+        self.unreadable.store(unreadable, Relaxed);
+        self.unsaid.store(unsaid, Relaxed);
     }
 
     /// Each step's quantiles so far.

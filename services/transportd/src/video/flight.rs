@@ -1,18 +1,10 @@
-//! One frame on its way: cut, paced, sealed, sent. Keeps its memory, so no frame after the first large one allocates.
+//! One frame on its way: cut, paced, sent.
 
-use std::sync::Arc;
-
-use lumen_core::{
-    DatagramBatch, FrameMeta, Pace, Pacer, PacerConfig, Packetiser, PacketiserConfig, Sealer, Timeline,
-    Timestamp,
-    packetiser::{ConfigError, PacketiseError},
-    seal::SealError,
-};
-use lumen_ipc::encode::{AccessUnit, UnitKind};
-
-use crate::record::Record;
+use lumen_core::{Pace, Pacer, PacerConfig, Timestamp, seal::SealError};
+use lumen_ipc::encode::AccessUnit;
 
 use super::{
+    cutter::{Cut, CutError, Cutter},
     figures::{Figures, Passage},
     outlet::{Destination, Outlet},
 };
@@ -41,41 +33,27 @@ pub enum Progress {
 /// Sends frames one after another.
 #[derive(Debug)]
 pub struct Flight {
-    packetiser: Packetiser,
-    batch: DatagramBatch,
-    sealer: Sealer,
-    record: Arc<Record>,
+    cutter: Box<dyn Cutter>,
     pacer: Pacer,
     parity_percent: u16,
     aboard: Option<(AccessUnit, Passage)>,
 }
 
 impl Flight {
-    /// Frames cut as `config` says, sealed by `sealer` with the numbers of `record`, paced for its bitrate.
-    ///
-    /// # Errors
-    /// [`ConfigError`] if the client asked for a cut that cannot be.
+    /// Frames cut by `cutter`, paced for a bitrate to which parity comes.
     pub fn new(
-        config: PacketiserConfig,
-        sealer: Sealer,
-        record: Arc<Record>,
+        cutter: Box<dyn Cutter>,
+        bitrate_bps: u32,
+        parity_percent: u16,
         max_segments: usize,
         now: Timestamp,
-    ) -> Result<Self, ConfigError> {
+    ) -> Self {
         let pacing = PacerConfig {
-            rate_bps: pace(record.bitrate(), config.parity_percent),
+            rate_bps: pace(bitrate_bps, parity_percent),
             burst_bytes: BURST_BYTES,
             max_segments,
         };
-        Ok(Self {
-            packetiser: Packetiser::new(config)?,
-            batch: DatagramBatch::new(),
-            sealer,
-            record,
-            pacer: Pacer::new(pacing, now),
-            parity_percent: config.parity_percent,
-            aboard: None,
-        })
+        Self { cutter, pacer: Pacer::new(pacing, now), parity_percent, aboard: None }
     }
 
     /// Paces for another bitrate.
@@ -91,30 +69,11 @@ impl Flight {
     /// Cuts a frame; the one before must have landed.
     ///
     /// # Errors
-    /// [`PacketiseError`]; nothing is then on its way.
-    pub fn load(
-        &mut self,
-        unit: AccessUnit,
-        bytes: &[u8],
-        number: u64,
-        received_ns: u64,
-        clock: impl Fn() -> u64,
-    ) -> Result<(), PacketiseError> {
-        let at = Timestamp::from_ns;
-        let meta = FrameMeta {
-            number,
-            idr: unit.kind == UnitKind::Idr,
-            repeat: unit.kind == UnitKind::Repeat,
-            timeline: Timeline {
-                dequeued: at(unit.timeline.dequeued_ns),
-                encode_begin: at(unit.timeline.encode_begin_ns),
-                encode_end: at(unit.timeline.encode_end_ns),
-                packetised: at(received_ns),
-            },
-        };
-        self.packetiser.packetise(bytes, &meta, &mut self.batch)?;
-        let passage = Passage { received_ns, packetised_ns: clock(), ..Passage::default() };
-        self.aboard = Some((unit, passage));
+    /// [`CutError`]; nothing is then on its way.
+    pub fn load(&mut self, cut: &Cut<'_>, clock: impl Fn() -> u64) -> Result<(), CutError> {
+        self.cutter.load(cut, Timestamp::from_ns(clock()))?;
+        let passage = Passage { received_ns: cut.received_ns, packetised_ns: clock(), ..Passage::default() };
+        self.aboard = Some((cut.unit, passage));
         Ok(())
     }
 
@@ -132,15 +91,14 @@ impl Flight {
         let Some((unit, passage)) = &mut self.aboard else {
             return Ok(Progress::Idle);
         };
-        while !self.batch.is_empty() {
+        while self.cutter.remaining() > 0 {
             let now = Timestamp::from_ns(clock());
-            let count = match self.pacer.poll(self.batch.remaining(), self.batch.segment_len(), now) {
+            let count = match self.pacer.poll(self.cutter.remaining(), self.cutter.segment_len(), now) {
                 Pace::Send(count) => count,
                 Pace::Wait(until) => return Ok(Progress::Wait(until)),
                 Pace::Idle => break,
             };
-            let burst = self.batch.seal_next(count, now, &mut self.sealer, &mut &*self.record)?;
-            if let Some(burst) = burst {
+            if let Some(burst) = self.cutter.next(count, now)? {
                 outlet.send(&burst, destination, figures);
             }
             if passage.first_sent_ns == 0 {

@@ -1,4 +1,4 @@
-//! The video socket as the session threads use it: bursts out with GSO, one call of the kernel each.
+//! A UDP socket as the session threads use it: bursts out with GSO, one call of the kernel each.
 
 use std::{
     io,
@@ -75,19 +75,21 @@ impl Outlet {
         }
     }
 
+    /// Hands one datagram to the kernel, which may have no room for it.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn post(&self, datagram: &[u8], destination: Destination) -> io::Result<()> {
+        self.state.try_send((&self.socket).into(), &transmit(datagram, None, destination))
+    }
+
     fn hand_over(
         &self,
         contents: &[u8],
         segment_size: Option<usize>,
         destination: Destination,
     ) -> io::Result<()> {
-        let transmit = Transmit {
-            destination: destination.to,
-            ecn: None,
-            contents,
-            segment_size,
-            src_ip: destination.from,
-        };
+        let transmit = transmit(contents, segment_size, destination);
         for _ in 0..FULL_TRIES {
             match self.state.try_send((&self.socket).into(), &transmit) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.wait_for_room(),
@@ -102,6 +104,11 @@ impl Outlet {
         // An interrupted or failed wait is a shorter one; the tries are counted.
         let _ = poll(&mut fds, Some(&FULL_PAUSE));
     }
+}
+
+fn transmit(contents: &[u8], segment_size: Option<usize>, destination: Destination) -> Transmit<'_> {
+    let Destination { to, from } = destination;
+    Transmit { destination: to, ecn: None, contents, segment_size, src_ip: from }
 }
 
 fn lost(datagrams: usize, figures: &Figures) {

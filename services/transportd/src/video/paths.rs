@@ -1,8 +1,8 @@
-//! Where each client's video goes: its newest sealed hello decides, and nothing is ever answered to one.
+//! Where each client's video goes: its newest hello or ping decides, and nothing is ever answered to one.
 
 use std::{
     collections::HashMap,
-    io::{self, IoSliceMut},
+    io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, RwLock,
@@ -11,25 +11,19 @@ use std::{
     thread,
 };
 
-use lumen_core::{
-    seal::{OpenCounters, Opened, Opener},
-    wire::{ChannelId, channel_of},
-};
+use lumen_core::seal::OpenCounters;
 use lumen_stage::clock::now_ns;
-use quinn_udp::RecvMeta;
-use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use rustix::event::{EventfdFlags, eventfd};
 
-use super::outlet::{Destination, Outlet};
+use super::{
+    inlet,
+    outlet::{Destination, Outlet},
+    proof::{Claim, Proof, Reader},
+};
 use crate::record::Record;
 
-/// Because the kernel merges equal datagrams of one sender into at most 64 KiB (GRO).
-const RECEIVE_BYTES: usize = 1 << 16;
-
-/// A client says hello each second, and two of three may be lost.
+/// A client says hello each second, or pings twice; two of three hellos may be lost.
 const SILENCE_NS: u64 = 3_000_000_000;
-
-/// Pause after an error that the socket did not explain.
-const ERROR_PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 10_000_000 };
 
 /// Wakes a session's thread out of its poll.
 #[derive(Debug)]
@@ -63,8 +57,8 @@ impl AsFd for Bell {
 /// The way to one client.
 #[derive(Debug)]
 pub struct Path {
-    channel: ChannelId,
-    opener: Mutex<Opener>,
+    claim: Claim,
+    proof: Mutex<Proof>,
     way: Mutex<Way>,
     bell: Arc<Bell>,
     record: Arc<Record>,
@@ -80,19 +74,15 @@ struct Way {
 }
 
 impl Path {
-    /// As `record` says; unknown until the client's first hello, which rings `bell`.
-    pub fn new(channel: ChannelId, opener: Opener, bell: Arc<Bell>, record: Arc<Record>) -> Self {
+    /// As `record` says; unknown until the first datagram that `proof` believes, which rings `bell`.
+    pub fn new(proof: Proof, bell: Arc<Bell>, record: Arc<Record>) -> Self {
         let way = record.way().map(|(destination, hello)| Way {
             destination: Some(destination),
             next_hello: hello.saturating_add(1),
         });
-        let (opener, way) = (Mutex::new(opener), Mutex::new(way.unwrap_or_default()));
-        Self { channel, opener, way, bell, record, heard_ns: AtomicU64::new(now_ns()) }
-    }
-
-    /// Its number.
-    pub fn channel(&self) -> ChannelId {
-        self.channel
+        let (claim, proof) = (proof.claim(), Mutex::new(proof));
+        let way = Mutex::new(way.unwrap_or_default());
+        Self { claim, proof, way, bell, record, heard_ns: AtomicU64::new(now_ns()) }
     }
 
     /// Where video goes now.
@@ -105,24 +95,28 @@ impl Path {
         now_ns().saturating_sub(self.heard_ns.load(Relaxed)) > SILENCE_NS
     }
 
-    /// What became of the datagrams that claimed this channel.
-    pub fn counters(&self) -> OpenCounters {
-        lock(&self.opener).counters()
+    /// Nobody is there any more: frames are held back until another hello comes.
+    pub fn lose(&self) {
+        lock(&self.way).destination = None;
     }
 
-    /// The opener knows the hellos of this incarnation; what earlier ones saw, `next_hello` does.
+    /// What became of the datagrams that claimed to be this client's.
+    pub fn counters(&self) -> OpenCounters {
+        lock(&self.proof).counters()
+    }
+
+    /// The proof knows the hellos of this incarnation; what earlier ones saw, `next_hello` does.
     fn handle(&self, datagram: &mut [u8], place: Destination) {
-        let hello = match lock(&self.opener).open(datagram) {
-            Ok(Opened::Hello(hello)) if hello.is_newest => hello,
-            _ => return,
+        let Some(number) = lock(&self.proof).check(datagram) else {
+            return;
         };
-        self.heard_ns.store(now_ns(), Relaxed);
         let mut way = lock(&self.way);
-        if hello.sequence < way.next_hello {
+        if number < way.next_hello {
             return;
         }
-        self.record.set_way(place, hello.sequence);
-        way.next_hello = hello.sequence.saturating_add(1);
+        self.heard_ns.store(now_ns(), Relaxed);
+        self.record.set_way(place, number);
+        way.next_hello = number.saturating_add(1);
         if way.destination.replace(place).is_none() {
             self.bell.ring();
         }
@@ -133,10 +127,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// All paths of the stage.
-#[derive(Debug, Default)]
+/// All paths of one socket.
+#[derive(Debug)]
 pub struct Paths {
-    paths: RwLock<HashMap<ChannelId, Arc<Path>>>,
+    reader: Reader,
+    paths: RwLock<HashMap<Claim, Arc<Path>>>,
     strangers: AtomicU64,
 }
 
@@ -144,25 +139,30 @@ pub struct Paths {
 #[derive(Debug)]
 pub struct Listed {
     paths: Arc<Paths>,
-    channel: ChannelId,
+    claim: Claim,
 }
 
 impl Paths {
-    /// Lists `path`; `None` if its channel is in use already.
-    pub fn list(self: &Arc<Self>, path: Arc<Path>) -> Option<Listed> {
-        let channel = path.channel;
-        let mut paths = self.paths.write().unwrap_or_else(PoisonError::into_inner);
-        if paths.contains_key(&channel) {
-            return None;
-        }
-        paths.insert(channel, path);
-        Some(Listed { paths: self.clone(), channel })
+    /// None yet; `reader` is the protocol's.
+    pub fn new(reader: Reader) -> Self {
+        Self { reader, paths: RwLock::default(), strangers: AtomicU64::new(0) }
     }
 
-    /// Whether no session has this channel.
-    pub fn is_free(&self, channel: ChannelId) -> bool {
+    /// Lists `path`; `None` if its claim is in use already.
+    pub fn list(self: &Arc<Self>, path: Arc<Path>) -> Option<Listed> {
+        let claim = path.claim;
+        let mut paths = self.paths.write().unwrap_or_else(PoisonError::into_inner);
+        if paths.contains_key(&claim) {
+            return None;
+        }
+        paths.insert(claim, path);
+        Some(Listed { paths: self.clone(), claim })
+    }
+
+    /// Whether no session claims this.
+    pub fn is_free(&self, claim: Claim) -> bool {
         let paths = self.paths.read().unwrap_or_else(PoisonError::into_inner);
-        !paths.contains_key(&channel)
+        !paths.contains_key(&claim)
     }
 
     /// Datagrams that belong to no session.
@@ -171,9 +171,9 @@ impl Paths {
     }
 
     fn handle(&self, datagram: &mut [u8], place: Destination) {
-        let path = channel_of(datagram).ok().and_then(|channel| {
+        let path = (self.reader)(datagram).and_then(|claim| {
             let paths = self.paths.read().unwrap_or_else(PoisonError::into_inner);
-            paths.get(&channel).cloned()
+            paths.get(&claim).cloned()
         });
         match path {
             Some(path) => path.handle(datagram, place),
@@ -181,45 +181,19 @@ impl Paths {
         }
     }
 
-    /// Starts the thread that takes in all hellos, for as long as the stage lives.
+    /// Starts the thread that takes in all hellos or pings, until the paths are dropped.
     pub fn listen(self: &Arc<Self>, outlet: Arc<Outlet>) -> io::Result<()> {
-        let paths = self.clone();
-        thread::Builder::new().name("hellos".into()).spawn(move || paths.take_in(&outlet)).map(drop)
+        let paths = Arc::downgrade(self);
+        let listen =
+            move || inlet::take_in(&outlet, &paths, |paths, bytes, place| paths.handle(bytes, place));
+        thread::Builder::new().name("hellos".into()).spawn(listen).map(drop)
     }
-
-    fn take_in(&self, outlet: &Outlet) -> ! {
-        let mut buffer = vec![0; RECEIVE_BYTES];
-        loop {
-            let mut meta = [RecvMeta::default()];
-            let mut slices = [IoSliceMut::new(&mut buffer)];
-            match outlet.state().recv(outlet.socket().into(), &mut slices, &mut meta) {
-                Ok(_) => self.split(&mut buffer, &meta),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => wait(outlet, None),
-                Err(_) => wait(outlet, Some(&ERROR_PAUSE)),
-            }
-        }
-    }
-
-    fn split(&self, buffer: &mut [u8], meta: &[RecvMeta; 1]) {
-        let [meta] = meta;
-        let place = Destination { to: meta.addr, from: meta.dst_ip };
-        let received = buffer.get_mut(..meta.len).unwrap_or_default();
-        for datagram in received.chunks_mut(meta.stride.max(1)) {
-            self.handle(datagram, place);
-        }
-    }
-}
-
-fn wait(outlet: &Outlet, limit: Option<&Timespec>) {
-    let mut fds = [PollFd::from_borrowed_fd(outlet.socket().as_fd(), PollFlags::IN)];
-    // An interrupted wait ends in another look at the socket.
-    let _ = poll(&mut fds, limit);
 }
 
 impl Drop for Listed {
     fn drop(&mut self) {
         let mut paths = self.paths.paths.write().unwrap_or_else(PoisonError::into_inner);
-        paths.remove(&self.channel);
+        paths.remove(&self.claim);
     }
 }
 
@@ -229,7 +203,8 @@ mod tests {
     use crate::record::tests::fixed;
     use lumen_core::{
         Timestamp,
-        seal::{ChannelSecret, Direction, LocalCounter, Sealer},
+        seal::{ChannelSecret, Direction, LocalCounter, Opener, Sealer},
+        wire::ChannelId,
     };
 
     const CHANNEL: ChannelId = ChannelId(7);
@@ -239,13 +214,17 @@ mod tests {
         Destination { to: ([127, 0, 0, 1], port).into(), from: None }
     }
 
+    fn proof() -> Proof {
+        let opener = Opener::new(&ChannelSecret::from_bytes(SECRET), CHANNEL, Direction::ClientToHost);
+        Proof::Hello(CHANNEL, Box::new(opener))
+    }
+
     fn setup() -> (Arc<Paths>, Arc<Path>, Sealer) {
         let secret = ChannelSecret::from_bytes(SECRET);
-        let opener = Opener::new(&secret, CHANNEL, Direction::ClientToHost);
         let record = Arc::new(Record::make(&fixed(1), 1).unwrap());
-        let path = Arc::new(Path::new(CHANNEL, opener, Arc::new(Bell::new().unwrap()), record));
+        let path = Arc::new(Path::new(proof(), Arc::new(Bell::new().unwrap()), record));
         let sealer = Sealer::new(&secret, CHANNEL, Direction::ClientToHost);
-        (Arc::default(), path, sealer)
+        (Arc::new(Paths::new(Claim::of_hello)), path, sealer)
     }
 
     /// Sabotage: move the path on each hello, newest or not.
@@ -274,9 +253,7 @@ mod tests {
         paths.handle(&mut first, place(1));
         paths.handle(&mut second, place(2));
         drop(listed);
-        let secret = ChannelSecret::from_bytes(SECRET);
-        let opener = Opener::new(&secret, CHANNEL, Direction::ClientToHost);
-        let next = Path::new(CHANNEL, opener, path.bell.clone(), path.record.clone());
+        let next = Path::new(proof(), path.bell.clone(), path.record.clone());
         assert_eq!(next.destination(), Some(place(2)));
         next.handle(&mut copy.clone(), place(9));
         assert_eq!(next.destination(), Some(place(2)));
@@ -306,5 +283,27 @@ mod tests {
         assert!(paths.list(path.clone()).is_none());
         drop(listed);
         assert!(paths.list(path).is_some());
+    }
+
+    /// Sabotage: believe a ping with another session's token, or the four bytes of clients without sessions.
+    #[test]
+    fn only_a_ping_with_the_sessions_token_opens_a_path_and_the_newest_counts() {
+        let record = Arc::new(Record::make(&fixed(1), 1).unwrap());
+        let path =
+            Arc::new(Path::new(Proof::Token(*b"0123456789abcdef"), Arc::new(Bell::new().unwrap()), record));
+        let paths = Arc::new(Paths::new(Claim::of_ping));
+        let _listed = paths.list(path.clone()).unwrap();
+        let ping = |token: &[u8], number: u32| [token, &number.to_be_bytes()].concat();
+        for stranger in [b"PING".to_vec(), ping(b"0123456789abcdeX", 9), Vec::new()] {
+            paths.handle(&mut stranger.clone(), place(1));
+        }
+        assert_eq!((path.destination(), paths.strangers()), (None, 3));
+        paths.handle(&mut ping(b"0123456789abcdef", 2), place(2));
+        paths.handle(&mut ping(b"0123456789abcdef", 1), place(1));
+        assert_eq!(path.destination(), Some(place(2)));
+        path.lose();
+        assert_eq!(path.destination(), None);
+        paths.handle(&mut ping(b"0123456789abcdef", 3), place(3));
+        assert_eq!(path.destination(), Some(place(3)));
     }
 }

@@ -19,6 +19,7 @@ use lumen_stage::{Link, LinkError, Received, clock::now_ns, pulse, ring::RingRea
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::{
+    cutter::Cut,
     flight::Progress,
     outlet::Destination,
     pointer,
@@ -306,7 +307,7 @@ impl Sender {
             Some(number) => {
                 self.parts.record.set_next_frame(number + 1);
                 let flight = &mut self.parts.flight;
-                let loaded = flight.load(unit, bytes, number, received_ns, now_ns).is_ok();
+                let loaded = flight.load(&Cut { unit, bytes, number, received_ns }, now_ns).is_ok();
                 self.parts.figures.unusable.fetch_add((!loaded).into(), Relaxed);
                 loaded
             }

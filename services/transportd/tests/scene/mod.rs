@@ -4,29 +4,39 @@
 
 pub mod client;
 pub mod fakes;
+pub mod moonlight;
 
 use std::{
     net::{SocketAddr, UdpSocket},
     os::fd::OwnedFd,
-    sync::Arc,
+    sync::{Arc, mpsc},
+    thread,
     time::Duration,
 };
 
-use lumen_core::trust::Fingerprint;
+use lumen_core::trust::{AllowList as _, Fingerprint};
 use lumen_ipc::Generation;
 use lumen_stage::{inherited::Stored, pulse::Pulses};
 use lumen_transportd::{
     clients::Clients,
     config::Config,
     control,
-    gamestream::config::Settings,
+    gamestream::{config::Settings, ground::Ground, launches::Launches},
     identity::Identity,
-    peers::{Peers, birth::adopt, connection::House, lobby::Lobby, pipeline::Grounds},
+    peers::{
+        Peers,
+        birth::adopt,
+        connection::House,
+        lobby::Lobby,
+        pipeline::Grounds,
+        protocol::{Gate, Gates, Protocol},
+    },
     recover::recover,
     vault::Vault,
-    video::{Outlet, Paths},
+    video::{Outlet, Paths, proof::Claim},
 };
 use tempfile::TempDir;
+use tokio::sync::oneshot;
 
 use fakes::Fakes;
 
@@ -42,6 +52,10 @@ pub struct Host {
     pub state: Arc<TempDir>,
     kept: Vec<Stored>,
     pub video: u16,
+    /// What HTTPS would ask.
+    pub launches: Arc<Launches<Fakes>>,
+    /// Why sessions of the incarnation before did not go on.
+    pub lost: Vec<String>,
     pub task: tokio::task::JoinHandle<()>,
 }
 
@@ -67,7 +81,7 @@ impl Host {
         let config = Config {
             listen: bound("control-socket").unwrap_or(any),
             video_port: bound("video-socket").map_or(0, |address| address.port()),
-            gamestream: Settings { enabled: false, ..Settings::default() },
+            gamestream: loopback(),
             ..Config::default()
         };
         let recovered = recover(&Vault::at(state.path()), &config, stored).unwrap();
@@ -77,9 +91,18 @@ impl Host {
             name: name.into(),
             fd: socket.try_clone().unwrap().into(),
         };
-        let kept = vec![keep("control-socket", &sockets.control), keep("video-socket", &sockets.video)];
+        let moonlight = sockets.gamestream.unwrap();
+        let kept = vec![
+            keep("control-socket", &sockets.control),
+            keep("video-socket", &sockets.video),
+            keep("gamestream-video", &moonlight.video),
+            keep("gamestream-control", &moonlight.control),
+            Stored { name: "gamestream-rtsp".into(), fd: moonlight.rtsp.try_clone().unwrap().into() },
+        ];
+        let ground =
+            Ground::open(moonlight.rtsp, moonlight.video, moonlight.control, moonlight.audio).unwrap();
         let outlet = Arc::new(Outlet::new(sockets.video).unwrap());
-        let paths = Arc::new(Paths::default());
+        let paths = Arc::new(Paths::new(Claim::of_hello));
         paths.listen(outlet.clone()).unwrap();
         let clients = recovered.clients;
         let endpoint =
@@ -90,9 +113,10 @@ impl Host {
                 upstream: fakes.clone(),
                 generation: Generation(1),
                 pulses: pulses.clone(),
-                paths,
-                outlet,
-                video_port: video.port(),
+                gates: Gates {
+                    lumen1: Gate { paths, outlet, port: video.port() },
+                    gamestream: Some(ground.gate.clone()),
+                },
                 patience: PATIENCE,
                 keep: KEEP,
             },
@@ -101,9 +125,19 @@ impl Host {
             name: "test host".into(),
             handshake: Duration::from_secs(10),
         });
+        let mut lost = Vec::new();
         for record in sockets.records {
-            adopt(&house.grounds, &house.peers, &house.clients, record).unwrap();
+            let may_stream = |protocol: Protocol, client: &Fingerprint| {
+                protocol != Protocol::Lumen1 || house.clients.is_allowed(client)
+            };
+            match adopt(&house.grounds, &house.peers, may_stream, record) {
+                Ok(born) => ground.go_on(&house.peers, born),
+                Err(error) => lost.push(error.to_string()),
+            }
         }
+        let listening = ground.listen(house.grounds.clone(), &peers).unwrap();
+        let launches = listening.launches.clone();
+        tokio::spawn(listening.serve());
         let lobby = Arc::new(Lobby::default());
         let task = tokio::spawn(control::listen(endpoint, house, lobby.clone()));
         Self {
@@ -117,6 +151,8 @@ impl Host {
             state,
             kept,
             video: video.port(),
+            launches,
+            lost,
             task,
         }
     }
@@ -129,6 +165,43 @@ impl Host {
         let records = sessions.iter().map(|live| live.record.duplicate().unwrap());
         sockets.chain(records).collect()
     }
+}
+
+/// An incarnation on a thread of its own, that dies without a word: its tasks stop, its clients hear nothing.
+pub struct Doomed {
+    thread: thread::JoinHandle<()>,
+    death: oneshot::Sender<()>,
+}
+
+impl Doomed {
+    pub fn start() -> (Self, Host) {
+        Self::start_with(Arc::new(tempfile::tempdir().unwrap()), Fakes::default(), Vec::new())
+    }
+
+    /// Over what another one left.
+    pub fn start_with(state: Arc<TempDir>, fakes: Fakes, stored: Vec<Stored>) -> (Self, Host) {
+        let (host_to, host) = mpsc::channel();
+        let (death, dies) = oneshot::channel();
+        let thread = thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.unwrap().block_on(async move {
+                host_to.send(Host::start_with(state, fakes, stored)).unwrap();
+                dies.await.unwrap();
+            });
+        });
+        (Self { thread, death }, host.recv().unwrap())
+    }
+
+    pub fn die(self) {
+        self.death.send(()).unwrap();
+        self.thread.join().unwrap();
+    }
+}
+
+/// GameStream on ports that are free.
+fn loopback() -> Settings {
+    let address = "127.0.0.1".parse().unwrap();
+    Settings { address, http: 0, https: 0, rtsp: 0, video: 0, control: 0, audio: 0, ..Settings::default() }
 }
 
 /// A client's identity that nobody has seen before.

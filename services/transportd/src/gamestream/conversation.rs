@@ -1,0 +1,130 @@
+//! A Moonlight client's connection as its session knows it: between [`Talk`] and the session's mail.
+
+use std::future::pending;
+
+use lumen_core::Timestamp;
+use lumen_stage::clock::now_ns;
+use tokio::{
+    sync::mpsc::{UnboundedReceiver, UnboundedSender},
+    time::sleep,
+};
+
+use super::{
+    switchboard::Line,
+    talk::{Counters, Output, Talk, Wish},
+};
+use crate::peers::{
+    Admitted, Order,
+    birth::Born,
+    mail::{Mail, News},
+};
+
+/// What a conversation is made of.
+#[derive(Debug)]
+pub struct Conversation {
+    /// What is said.
+    pub talk: Talk,
+    /// Where it is said.
+    pub line: Line,
+    /// About what.
+    pub born: Born,
+    /// Its place among the connections.
+    pub admitted: Admitted,
+    /// What the administrator says.
+    pub orders: UnboundedReceiver<Order>,
+    /// What the session says.
+    pub news: UnboundedReceiver<News>,
+    /// Where the session is to say it, once the client has shown that it lives; `None` if the session knows.
+    pub news_to: Option<UnboundedSender<News>>,
+}
+
+impl Conversation {
+    /// Starts the task, which ends with the client's connection or with the session.
+    pub fn start(self) {
+        tokio::spawn(self.hold());
+    }
+
+    async fn hold(mut self) {
+        let reason = loop {
+            if let Some(reason) = self.drain() {
+                break reason;
+            }
+            let wake = self.talk.poll_timeout();
+            tokio::select! {
+                biased;
+                Some(Order::End(_)) = self.orders.recv() => self.talk.part(now()),
+                Some(news) = self.news.recv() => self.handle_news(&news),
+                Some(arrival) = self.line.arrival() => {
+                    self.talk.handle_datagram(&arrival.bytes, arrival.place, now());
+                }
+                () = self.born.mail.closed(), if !self.talk.is_parting() => return,
+                () = at(wake) => self.talk.handle_timeout(now()),
+            }
+        };
+        let live = &self.born.live;
+        tracing::info!(STAGE = "transportd", SESSION = %live.session, "its client's connection ended: {reason}");
+        live.path.lose();
+        self.post(Mail::Detach { birth: self.admitted.birth() });
+    }
+
+    fn handle_news(&mut self, news: &News) {
+        match news {
+            News::Refused(_) | News::Ended(_) => self.talk.part(now()),
+            // There is no word for any of it: pictures come or do not, and of which size their bytes tell.
+            News::Launched(_)
+            | News::ModeChanged(_)
+            | News::Notice(_)
+            | News::PointerShape(_)
+            | News::PointerMoved(_) => {}
+        }
+    }
+
+    /// Does all that is to be done; why the client is gone, if it is.
+    fn drain(&mut self) -> Option<&'static str> {
+        let mut gone = None;
+        while let Some(output) = self.talk.poll_output() {
+            match output {
+                Output::Send(bytes, to) => self.line.send(&bytes, to),
+                Output::Alive => self.attach(),
+                Output::Wish(wish) => self.pass_on(wish),
+                Output::Closed(reason) => gone = Some(reason),
+            }
+        }
+        let Counters { unreadable, unsaid } = self.talk.counters();
+        self.born.live.figures.misheard(unreadable, unsaid);
+        gone
+    }
+
+    /// The client is back after a restart.
+    fn attach(&mut self) {
+        if let Some(news) = self.news_to.take() {
+            self.post(Mail::Attach { birth: self.admitted.birth(), news });
+        }
+    }
+
+    fn pass_on(&self, wish: Wish) {
+        let newest = self.born.live.record.next_frame().saturating_sub(1);
+        self.post(match wish {
+            Wish::Idr => Mail::Loss { after_frame: newest },
+            Wish::Lost { last } => Mail::Loss { after_frame: newest.min(last.into()) },
+            Wish::Input(input) => Mail::Input(input),
+        });
+    }
+
+    fn post(&self, mail: Mail) {
+        // A session that is over has said so.
+        let _ = self.born.mail.send(mail);
+    }
+}
+
+fn now() -> Timestamp {
+    Timestamp::from_ns(now_ns())
+}
+
+/// Sleeps until then, for ever without.
+pub(super) async fn at(time: Option<Timestamp>) {
+    match time {
+        Some(time) => sleep(time.since(now())).await,
+        None => pending().await,
+    }
+}

@@ -1,0 +1,85 @@
+//! What GameStream's sessions stand on: four sockets, and who reads them.
+
+use std::{
+    io,
+    net::{TcpListener, UdpSocket},
+    sync::Arc,
+};
+
+use lumen_gamestream::rtsp::Ports;
+
+use super::{beginning, launches::Launches, rtsp, switchboard::Switchboard};
+use crate::{
+    peers::{Peers, birth::Born, pipeline::Grounds, protocol::Gate},
+    upstream::Upstream,
+    video::{Outlet, Paths, proof::Claim},
+};
+
+/// The sockets, before anybody reads them: sessions of the incarnation before are put back first.
+#[derive(Debug)]
+pub struct Ground {
+    /// Video.
+    pub gate: Gate,
+    board: Arc<Switchboard>,
+    rtsp: TcpListener,
+    audio: UdpSocket,
+    ports: Ports,
+}
+
+/// RTSP, with what it leads to.
+#[derive(Debug)]
+pub struct Listening<U> {
+    /// What HTTPS asks.
+    pub launches: Arc<Launches<U>>,
+    rtsp: tokio::net::TcpListener,
+    /// Open, so that pings to it are not refused. Nobody reads them: no sound is sent yet, and the kernel drops what is too
+    /// much.
+    _audio: UdpSocket,
+}
+
+impl Ground {
+    /// Over sockets that do not block.
+    ///
+    /// # Errors
+    /// What the kernel says to their options.
+    pub fn open(
+        rtsp: TcpListener,
+        video: UdpSocket,
+        control: UdpSocket,
+        audio: UdpSocket,
+    ) -> io::Result<Self> {
+        let ports = Ports {
+            audio: audio.local_addr()?.port(),
+            video: video.local_addr()?.port(),
+            control: control.local_addr()?.port(),
+        };
+        let outlet = Arc::new(Outlet::new(video)?);
+        let gate = Gate { paths: Arc::new(Paths::new(Claim::of_ping)), outlet, port: ports.video };
+        Ok(Self { gate, board: Arc::new(Switchboard::new(control)?), rtsp, audio, ports })
+    }
+
+    /// Goes on with the client of a session that was adopted; nothing, if it is none of GameStream.
+    pub fn go_on(&self, peers: &Arc<Peers>, born: Born) {
+        beginning::go_on(peers, &self.board, born);
+    }
+
+    /// Starts to read the sockets.
+    ///
+    /// # Errors
+    /// The kernel gives no thread.
+    pub fn listen<U: Upstream>(self, grounds: Grounds<U>, peers: &Arc<Peers>) -> io::Result<Listening<U>> {
+        self.gate.paths.listen(self.gate.outlet.clone())?;
+        self.board.listen()?;
+        let port = self.rtsp.local_addr()?.port();
+        let launches = Launches::new(grounds, peers.clone(), self.board, self.ports, port);
+        let rtsp = tokio::net::TcpListener::from_std(self.rtsp)?;
+        Ok(Listening { launches: Arc::new(launches), rtsp, _audio: self.audio })
+    }
+}
+
+impl<U: Upstream> Listening<U> {
+    /// Serves clients for as long as the stage lives.
+    pub async fn serve(self) {
+        tokio::join!(rtsp::listen(self.rtsp, self.launches.clone()), self.launches.watch());
+    }
+}

@@ -1,0 +1,400 @@
+//! A Moonlight client of a few hundred lines: RTSP, ENet's own code, and the data shards of each frame.
+
+use std::{
+    collections::BTreeMap,
+    convert::Infallible,
+    io,
+    net::{IpAddr, SocketAddr, UdpSocket as StdSocket},
+    sync::{
+        Arc, Mutex,
+        mpsc::{self, TryRecvError},
+    },
+    thread,
+    time::Duration,
+};
+
+use aws_lc_rs::aead::{AES_128_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+use lumen_core::trust::Fingerprint;
+use lumen_gamestream::{
+    http::{LaunchQuery, Query, ResumeQuery, answers},
+    keys::{SessionKey, Side},
+    rtsp::seal,
+};
+use lumen_transportd::gamestream::streams::{App, Caller, Refused, Streams};
+use rusty_enet::{EventNoRef, Host as Enet, HostSettings, Packet, PeerID, ReadWrite};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpStream, UdpSocket},
+    time::timeout,
+};
+
+use super::{Host, fakes::Fakes};
+
+const TAG: usize = 16;
+
+pub fn caller(n: u8) -> Caller {
+    Caller {
+        fingerprint: Fingerprint::from_bytes([n; 32]),
+        name: format!("client {n}"),
+        local: "127.0.0.1:47984".parse().unwrap(),
+        remote: IpAddr::from([127, 0, 0, 1]),
+    }
+}
+
+pub fn app(id: i32, name: Option<&str>) -> App {
+    App { listed: answers::App { id, title: "App".into(), hdr: false }, name: name.map(str::to_owned) }
+}
+
+fn query(key: [u8; 16], rest: &str) -> Query {
+    let key: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
+    Query::parse(&format!("rikey={key}&rikeyid=-7&corever=1{rest}")).unwrap()
+}
+
+/// What this client is, and how far it is.
+pub struct Moonlight {
+    pub key: [u8; 16],
+    rtsp: SocketAddr,
+    number: u32,
+    /// Of RTSP's SETUP.
+    video: (u16, String),
+    control: (u16, u32),
+}
+
+/// What ANNOUNCE chooses.
+#[derive(Clone, Copy)]
+pub struct Choice {
+    pub packet_size: u16,
+    pub is_sealed: bool,
+}
+
+pub const PLAIN: Choice = Choice { packet_size: 1024, is_sealed: false };
+
+impl Moonlight {
+    /// `/launch`.
+    pub async fn launch(host: &Host, caller: &Caller, app: &App, key: [u8; 16]) -> Result<Self, Refused> {
+        let query = query(key, &format!("&appid={}&mode=1280x720x60&localAudioPlayMode=0", app.listed.id));
+        let launch = LaunchQuery::parse(&query).unwrap();
+        let started = host.launches.launch(caller, app, &launch).await?;
+        Ok(Self::at(started.rtsp, key))
+    }
+
+    /// `/resume`.
+    pub async fn resume(host: &Host, caller: &Caller, key: [u8; 16]) -> Result<Self, Refused> {
+        let resume = ResumeQuery::parse(&query(key, "")).unwrap();
+        let started = host.launches.resume(caller, &resume).await?;
+        Ok(Self::at(started.rtsp, key))
+    }
+
+    fn at(rtsp: u16, key: [u8; 16]) -> Self {
+        let rtsp = SocketAddr::from(([127, 0, 0, 1], rtsp));
+        Self { key, rtsp, number: 0, video: Default::default(), control: Default::default() }
+    }
+
+    /// Where RTSP is.
+    pub fn rtsp(&self) -> SocketAddr {
+        self.rtsp
+    }
+
+    /// Of video and control.
+    pub fn ports(&self) -> (u16, u16) {
+        (self.video.0, self.control.0)
+    }
+
+    /// One request; the answer's text, `None` if the connection was closed without one.
+    pub async fn ask(&mut self, method: &str, target: &str, body: &str) -> Option<String> {
+        self.number += 1;
+        let text = format!(
+            "{method} {target} RTSP/1.0\r\nCSeq: {}\r\nHost: h\r\nContent-length: {}\r\n\r\n{body}",
+            self.number,
+            body.len()
+        );
+        let key = SessionKey::from_bytes(self.key);
+        let sealed = seal::seal(&key, Side::Client, self.number, text.as_bytes());
+        let answer = exchange(self.rtsp, &sealed).await?;
+        let (_, text) = seal::open(&key, Side::Host, &answer).expect("answers are sealed by the host");
+        Some(String::from_utf8(text).unwrap())
+    }
+
+    /// Up to ANNOUNCE.
+    pub async fn announce(&mut self, choice: Choice) -> Option<String> {
+        assert!(self.ask("OPTIONS", "rtspenc://h", "").await?.starts_with("RTSP/1.0 200"));
+        let offer = self.ask("DESCRIBE", "rtspenc://h", "").await?;
+        assert!(!offer.contains("sprop-parameter-sets") && !offer.contains("AV1/90000"), "{offer}");
+        self.ask("SETUP", "streamid=audio/0/0", "").await?;
+        let video = self.ask("SETUP", "streamid=video/0/0", "").await?;
+        self.video = (number(&video, "server_port="), word(&video, "X-SS-Ping-Payload: "));
+        let control = self.ask("SETUP", "streamid=control/13/0", "").await?;
+        self.control = (number(&control, "server_port="), number(&control, "X-SS-Connect-Data: "));
+        let sdp = [
+            "x-ml-general.featureFlags:3".to_owned(),
+            format!("x-ss-general.encryptionEnabled:{}", if choice.is_sealed { 3 } else { 1 }),
+            "x-nv-video[0].clientViewportWd:1280".to_owned(),
+            "x-nv-video[0].clientViewportHt:720".to_owned(),
+            "x-nv-video[0].maxFPS:60".to_owned(),
+            format!("x-nv-video[0].packetSize:{}", choice.packet_size),
+            "x-ml-video.configuredBitrateKbps:12000".to_owned(),
+            "x-nv-vqos[0].bitStreamFormat:0".to_owned(),
+            "x-nv-vqos[0].fec.minRequiredFecPackets:2".to_owned(),
+            "x-nv-general.useReliableUdp:13".to_owned(),
+        ];
+        let sdp: String = sdp.iter().map(|line| format!("a={line} \r\n")).collect();
+        self.ask("ANNOUNCE", "streamid=control/13/0", &sdp).await
+    }
+
+    /// All of RTSP.
+    pub async fn negotiate(&mut self, choice: Choice) {
+        let announced = self.announce(choice).await.unwrap();
+        assert!(announced.starts_with("RTSP/1.0 200"), "{announced}");
+        assert!(self.ask("PLAY", "/", "").await.unwrap().starts_with("RTSP/1.0 200"));
+    }
+
+    /// ENet.
+    pub fn connect(&self) -> Control {
+        Control::start(SocketAddr::from(([127, 0, 0, 1], self.control.0)), self.control.1, self.key)
+    }
+
+    /// Video, from the first ping on.
+    pub async fn video(&self, choice: Choice, fakes: Fakes) -> Video {
+        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        socket.connect(("127.0.0.1", self.video.0)).await.unwrap();
+        let mut video = Video {
+            socket,
+            payload: self.video.1.clone(),
+            pings: 0,
+            key: choice.is_sealed.then_some(self.key),
+            frames: BTreeMap::new(),
+            nonces: Vec::new(),
+            fakes,
+        };
+        video.ping().await;
+        video
+    }
+}
+
+/// Sends bytes to RTSP's port; what is answered until it closes.
+pub async fn exchange(to: SocketAddr, bytes: &[u8]) -> Option<Vec<u8>> {
+    let mut stream = TcpStream::connect(to).await.unwrap();
+    stream.write_all(bytes).await.unwrap();
+    let mut answer = Vec::new();
+    let read = timeout(Duration::from_secs(8), stream.read_to_end(&mut answer)).await;
+    read.expect("RTSP closes what it does not answer").ok()?;
+    (!answer.is_empty()).then_some(answer)
+}
+
+fn word(text: &str, name: &str) -> String {
+    let rest = text.split_once(name).unwrap_or_else(|| panic!("no {name} in {text}")).1;
+    rest.split(['\r', ';']).next().unwrap().to_owned()
+}
+
+fn number<N: std::str::FromStr<Err: std::fmt::Debug>>(text: &str, name: &str) -> N {
+    word(text, name).parse().unwrap()
+}
+
+fn cipher(key: [u8; 16]) -> LessSafeKey {
+    LessSafeKey::new(UnboundKey::new(&AES_128_GCM, &key).unwrap())
+}
+
+fn nonce(number: u32, side: u8) -> Nonce {
+    let mut bytes = [0; 12];
+    bytes[..4].copy_from_slice(&number.to_le_bytes());
+    (bytes[10], bytes[11]) = (side, b'C');
+    Nonce::assume_unique_for_key(bytes)
+}
+
+/// The control connection, on a thread with ENet's own code.
+pub struct Control {
+    says: mpsc::Sender<(u8, Vec<u8>)>,
+    pub heard: Arc<Mutex<Heard>>,
+    key: [u8; 16],
+    number: u32,
+}
+
+/// What came.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Heard {
+    pub connects: usize,
+    pub disconnects: usize,
+    /// Type and payload.
+    pub messages: Vec<(u16, Vec<u8>)>,
+}
+
+impl Control {
+    fn start(host: SocketAddr, token: u32, key: [u8; 16]) -> Self {
+        let (says, said) = mpsc::channel();
+        let heard = Arc::new(Mutex::new(Heard::default()));
+        let hears = heard.clone();
+        thread::spawn(move || speak(host, token, key, &said, &hears));
+        Self { says, heard, key, number: 0 }
+    }
+
+    /// A sealed message on a channel.
+    pub fn say(&mut self, channel: u8, kind: u16, payload: &[u8]) {
+        let number = self.number;
+        self.number += 1;
+        let length = u16::try_from(payload.len()).unwrap();
+        let mut body = [&kind.to_le_bytes()[..], &length.to_le_bytes(), payload].concat();
+        let sealed =
+            cipher(self.key).seal_in_place_separate_tag(nonce(number, b'C'), Aad::empty(), &mut body);
+        let length = u16::try_from(4 + TAG + body.len()).unwrap().to_le_bytes();
+        let tag = sealed.unwrap();
+        let message = [&[1, 0][..], &length, &number.to_le_bytes(), tag.as_ref(), &body].concat();
+        self.says.send((channel, message)).unwrap();
+    }
+
+    /// One of section 4.10's packets.
+    pub fn input(&mut self, magic: u32, body: &[u8]) {
+        let size = u32::try_from(body.len() + 4).unwrap();
+        self.say(2, 0x0206, &[&size.to_be_bytes()[..], &magic.to_le_bytes(), body].concat());
+    }
+
+    /// A key by Windows' code.
+    pub fn key(&mut self, code: u8, pressed: bool) {
+        self.input(if pressed { 3 } else { 4 }, &[0, code, 0x80, 0, 0, 0]);
+    }
+
+    pub fn heard(&self) -> Heard {
+        self.heard.lock().unwrap().clone()
+    }
+}
+
+fn speak(
+    host: SocketAddr,
+    token: u32,
+    key: [u8; 16],
+    said: &mpsc::Receiver<(u8, Vec<u8>)>,
+    heard: &Mutex<Heard>,
+) {
+    let socket = StdSocket::bind("127.0.0.1:0").unwrap();
+    socket.connect(host).unwrap();
+    socket.set_read_timeout(Some(Duration::from_millis(2))).unwrap();
+    let settings = HostSettings { peer_limit: 1, ..HostSettings::default() };
+    let mut enet = Enet::<ReadWrite<(), Infallible>>::new(ReadWrite::new(), settings).unwrap();
+    enet.connect((), 48, token).unwrap().set_timeout(2, 10_000, 10_000);
+    let mut buffer = [0; 2048];
+    let mut is_leaving = false;
+    loop {
+        // A host that died for a moment refuses for a moment.
+        if let Ok(len) = socket.recv(&mut buffer) {
+            enet.socket_mut().write((), buffer[..len].to_vec());
+        }
+        while let Some(event) = enet.service().unwrap() {
+            let mut heard = heard.lock().unwrap();
+            match event.no_ref() {
+                EventNoRef::Connect { .. } => heard.connects += 1,
+                EventNoRef::Disconnect { .. } => {
+                    heard.disconnects += 1;
+                    return;
+                }
+                EventNoRef::Receive { packet, .. } => heard.messages.push(open(key, packet.data())),
+            }
+        }
+        while !is_leaving && heard.lock().unwrap().connects > 0 {
+            match said.try_recv() {
+                Ok((channel, message)) => {
+                    enet.peer_mut(PeerID(0)).send(channel, &Packet::reliable(message)).unwrap();
+                }
+                Err(TryRecvError::Empty) => break,
+                Err(TryRecvError::Disconnected) => {
+                    enet.peer_mut(PeerID(0)).disconnect(0);
+                    is_leaving = true;
+                }
+            }
+        }
+        while let Some(((), datagram)) = enet.socket_mut().read() {
+            let _: io::Result<usize> = socket.send(&datagram);
+        }
+    }
+}
+
+fn open(key: [u8; 16], message: &[u8]) -> (u16, Vec<u8>) {
+    let number = u32::from_le_bytes(message[4..8].try_into().unwrap());
+    let mut body = [&message[8 + TAG..], &message[8..8 + TAG]].concat();
+    let plain = cipher(key).open_in_place(nonce(number, b'H'), Aad::empty(), &mut body).unwrap();
+    (u16::from_le_bytes([plain[0], plain[1]]), plain[4..].to_vec())
+}
+
+/// A frame whose data shards all came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Got {
+    pub number: u32,
+    pub is_idr: bool,
+    /// With the zeroes that fill the last payload.
+    pub bytes: Vec<u8>,
+}
+
+/// Shards so far by block and place, and how many blocks there are.
+type Shards = BTreeMap<(u8, u32), (u32, Vec<u8>)>;
+
+/// The receiving end of video.
+pub struct Video {
+    socket: UdpSocket,
+    payload: String,
+    pings: u32,
+    key: Option<[u8; 16]>,
+    frames: BTreeMap<u32, (u8, Shards)>,
+    /// Of sealed datagrams, in the order in which they came.
+    pub nonces: Vec<u64>,
+    fakes: Fakes,
+}
+
+impl Video {
+    pub async fn ping(&mut self) {
+        self.pings += 1;
+        let ping = [self.payload.as_bytes(), &self.pings.to_be_bytes()].concat();
+        // A host that died for a moment refuses for a moment.
+        let _ = self.socket.send(&ping).await;
+    }
+
+    /// The next whole frames.
+    pub async fn frames(&mut self, count: usize) -> Vec<Got> {
+        let mut frames = Vec::new();
+        let collect = async {
+            while frames.len() < count {
+                let mut datagram = [0; 2048];
+                let Ok(received) = timeout(Duration::from_millis(200), self.socket.recv(&mut datagram)).await
+                else {
+                    self.ping().await;
+                    continue;
+                };
+                let Ok(len) = received else { continue };
+                if let Some(frame) = self.take(&datagram[..len]) {
+                    self.fakes.saw(1);
+                    frames.push(frame);
+                }
+            }
+        };
+        let done = timeout(Duration::from_secs(8), collect).await;
+        done.unwrap_or_else(|_| panic!("{} of {count} frames within eight seconds", frames.len()));
+        frames
+    }
+
+    fn take(&mut self, datagram: &[u8]) -> Option<Got> {
+        let shard = match self.key {
+            None => datagram.to_vec(),
+            Some(key) => {
+                let (head, sealed) = datagram.split_at(32);
+                self.nonces.push(u64::from_le_bytes(head[..8].try_into().unwrap()));
+                let nonce = Nonce::assume_unique_for_key(head[..12].try_into().unwrap());
+                let mut body = [sealed, &head[16..]].concat();
+                cipher(key).open_in_place(nonce, Aad::empty(), &mut body).expect("sealed").to_vec()
+            }
+        };
+        let word = |at: usize| u32::from_le_bytes(shard[at..at + 4].try_into().unwrap());
+        let (number, info) = (word(20), word(28));
+        let (block, last) = (shard[27] >> 4 & 3, shard[27] >> 6);
+        let (index, data) = (info >> 12 & 0x3ff, info >> 22);
+        let (_, shards) = self.frames.entry(number).or_insert((last, Shards::new()));
+        if index < data {
+            shards.insert((block, index), (data, shard[32..].to_vec()));
+        }
+        let is_whole = (0..=last).all(|block| {
+            let of_block = shards.range((block, 0)..(block + 1, 0));
+            shards.get(&(block, 0)).is_some_and(|(data, _)| of_block.count() == *data as usize)
+        });
+        is_whole.then(|| {
+            let (_, shards) = self.frames.remove(&number).unwrap();
+            let bytes: Vec<u8> = shards.into_values().flat_map(|(_, payload)| payload).collect();
+            Got { number, is_idr: bytes[3] == 2, bytes: bytes[8..].to_vec() }
+        })
+    }
+}
