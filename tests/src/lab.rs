@@ -253,6 +253,13 @@ impl Client<'_> {
         self.child.as_mut().is_some_and(|child| child.try_wait().is_ok_and(|ended| ended.is_none()))
     }
 
+    /// Ends it, and each other one in the container, as Ctrl+C does, and brings home what it left.
+    pub fn interrupt(self) -> Result<Report> {
+        // It is gone if the session broke off, which the report tells.
+        let _ = self.lab.user(&["pkill", "-INT", "-x", "lumen-probe"]);
+        self.finish()
+    }
+
     /// Waits for its end and brings home what it left.
     pub fn finish(mut self) -> Result<Report> {
         let (lab, name) = (self.lab, self.name);

@@ -11,7 +11,7 @@ use quinn::{ConnectionError, Endpoint, TransportConfig, VarInt, crypto::rustls::
 use crate::{failure::Failure, identity::Identity, known_hosts::KnownHosts};
 
 /// Because a host on the same continent answers within 200 ms, and four lost packets in a row are no network.
-const DIAL_DEADLINE: Duration = Duration::from_secs(5);
+pub const DIAL_DEADLINE: Duration = Duration::from_secs(5);
 
 /// Because a session shall notice within seconds that its host is gone, and video flows on another socket.
 const IDLE_TIMEOUT: VarInt = VarInt::from_u32(5_000);
@@ -93,18 +93,19 @@ impl Dialer {
         Ok(Self { endpoint, host, client, expected, verifier })
     }
 
-    /// A connection whose host has proved who it is. Whether it allows this client is seen at the first read.
+    /// A connection, within `deadline`, whose host has proved who it is. Whether it allows this client is seen at the first
+    /// read.
     ///
     /// # Errors
     /// [`Failure::Unreachable`], [`Failure::NotTrusted`], [`Failure::Changed`].
-    pub async fn dial(&self) -> Result<quinn::Connection, Failure> {
+    pub async fn dial(&self, deadline: Duration) -> Result<quinn::Connection, Failure> {
         let unreachable = |why: String| Failure::Unreachable { host: self.host, why };
         let connecting =
             self.endpoint.connect(self.host, SERVER_NAME).map_err(|error| unreachable(error.to_string()))?;
-        match tokio::time::timeout(DIAL_DEADLINE, connecting).await {
+        match tokio::time::timeout(deadline, connecting).await {
             Ok(Ok(connection)) => Ok(connection),
             Ok(Err(error)) => Err(self.explain(&error)),
-            Err(_) => Err(unreachable(format!("no answer within {} s", DIAL_DEADLINE.as_secs()))),
+            Err(_) => Err(unreachable(format!("no answer within {deadline:?}"))),
         }
     }
 

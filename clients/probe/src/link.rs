@@ -26,12 +26,12 @@ pub struct Link {
 }
 
 impl Link {
-    /// Dials.
+    /// Dials, until `deadline`.
     ///
     /// # Errors
     /// As [`Dialer::dial`].
-    pub async fn open(dialer: &Dialer) -> Result<Self, Failure> {
-        let connection = dialer.dial().await?;
+    pub async fn open(dialer: &Dialer, deadline: Duration) -> Result<Self, Failure> {
+        let connection = dialer.dial(deadline).await?;
         let (send, receive) = connection.open_bi().await.map_err(|error| dialer.explain(&error))?;
         Ok(Self { connection, send, receive })
     }

@@ -27,7 +27,8 @@ pub enum ClientEvent {
     Launched(Launched),
     /// The host goes on with the session; keys and counters go on, too.
     Resumed(Launched),
-    /// The connection was lost: dial again and call [`ClientSession::connected`].
+    /// The connection was lost: dial again and call [`ClientSession::connected`]. Begin with short deadlines: a host that
+    /// dies while it shakes hands leaves an attempt that nobody will answer.
     Dial,
     /// The pictures have another mode.
     ModeChanged(ModeChanged),

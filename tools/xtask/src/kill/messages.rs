@@ -7,18 +7,13 @@
 //!
 //! Sabotage: tell the readers of a link what holds for it only once and not after each greeting, or leave a boundary out.
 
-use std::{thread, time::Duration};
-
 use anyhow::{Result, ensure};
-use lumen_stage::clock::now_ns;
-use lumen_tests::{Constellation, constellation::wait};
 
 use super::{
-    gaps::{self, Death},
+    gaps,
+    places::{self, Place},
     scene,
-    steps::{APART, die_at, wishes},
     switch::Switches,
-    victim,
     witness::{self, Desktop},
 };
 
@@ -46,19 +41,6 @@ const GOODBYES: &[(&str, &str, &str)] = &[
     ("inputd", "FromInput-Closing", "transportd"),
 ];
 
-/// How often a stage is told to end until its goodbye is heard: a writer that finds the link hung up first does not read on.
-const PARTINGS: usize = 3;
-/// Within which a goodbye is heard.
-const HEARD: Duration = Duration::from_secs(2);
-
-/// Where a stage dies.
-struct Boundary {
-    stage: &'static str,
-    step: String,
-    /// Who is told to end, so that it comes to that.
-    ends: Option<&'static str>,
-}
-
 /// Kills each of `stages` at all its boundaries.
 ///
 /// # Errors
@@ -66,29 +48,17 @@ struct Boundary {
 pub fn run(stages: &[&'static str]) -> Result<()> {
     let said = SAID.iter().flat_map(|said| around(*said, None));
     let goodbyes = GOODBYES.iter().flat_map(|said| around(*said, Some(said.0)));
-    let all: Vec<Boundary> =
-        said.chain(goodbyes).filter(|boundary| stages.contains(&boundary.stage)).collect();
-    let wishes = wishes();
-    let arguments: Vec<&str> = wishes.iter().flat_map(|wish| ["--change", wish]).collect();
-    let (report, (deaths, missed)) = scene::play(&arguments, Desktop::Same, |host| {
-        let switches = Switches::install(host)?;
-        let (mut deaths, mut missed) = (Vec::new(), Vec::new());
-        for boundary in &all {
-            thread::sleep(APART);
-            match cross(host, &switches, boundary) {
-                Ok(()) => deaths.push(Death { whose: boundary.stage, at_ns: now_ns() }),
-                Err(error) => {
-                    println!("{error:#}");
-                    switches.disarm(boundary.stage);
-                    missed.push(format!("{} at {}", boundary.stage, boundary.step));
-                }
-            }
-        }
-        Ok((deaths, missed))
+    let said: Vec<Place> = said.chain(goodbyes).collect();
+    let of = |stage: &&str| said.iter().filter(|place| place.stage == *stage).cloned().collect();
+    let all = places::spread(stages.iter().map(of).collect());
+    let wishes = places::wishes();
+    let arguments: Vec<&str> = wishes.iter().map(String::as_str).collect();
+    let (report, visited) = scene::play(&arguments, Desktop::Same, |host| {
+        Ok(places::visit(host, &Switches::install(host)?, &all))
     })?;
-    gaps::print(&witness::arrivals(&report), &deaths);
-    println!("{} boundaries, died at {}", all.len(), deaths.len());
-    ensure!(missed.is_empty(), "not died at: {}", missed.join(", "));
+    gaps::print(&witness::arrivals(&report), &visited.deaths);
+    println!("{} boundaries, died at {}", all.len(), visited.deaths.len());
+    ensure!(visited.missed.is_empty(), "not died at: {}", visited.missed.join(", "));
     Ok(())
 }
 
@@ -96,23 +66,7 @@ pub fn run(stages: &[&'static str]) -> Result<()> {
 fn around(
     (from, message, to): (&'static str, &'static str, &'static str),
     ends: Option<&'static str>,
-) -> [Boundary; 3] {
-    let boundary = |stage, does: &str| Boundary { stage, step: format!("{does}-{message}"), ends };
-    [boundary(from, "sends"), boundary(to, "took"), boundary(from, "sent")]
-}
-
-fn cross(host: &Constellation, switches: &Switches, boundary: &Boundary) -> Result<()> {
-    let Boundary { stage, step, ends } = boundary;
-    let Some(ends) = ends else { return die_at(host, switches, stage, step) };
-    // Whoever runs now is meant.
-    switches.arm(stage, "die", step, 0)?;
-    let mut died = Ok(());
-    for _ in 0..PARTINGS {
-        victim::send("TERM", victim::running(host, ends)?)?;
-        died = wait(&format!("{stage} to die at {step}"), HEARD, || !switches.is_armed(stage));
-        if died.is_ok() {
-            break;
-        }
-    }
-    died
+) -> [Place; 3] {
+    let place = |stage, does: &str| Place { stage, step: format!("{does}-{message}"), ends };
+    [place(from, "sends"), place(to, "took"), place(from, "sent")]
 }

@@ -11,6 +11,7 @@ mod gnome;
 mod hangs;
 mod loaded;
 mod messages;
+mod places;
 mod plan;
 mod replaced;
 mod residue;
