@@ -17,9 +17,6 @@ use super::{
     witness::{self, Desktop},
 };
 
-/// Deaths of the toy, spread over the run, because its p99 needs as many as the run can spare.
-const TOYS: usize = 50;
-
 /// Strikes all `blows`, and the toy between them.
 ///
 /// # Errors
@@ -28,13 +25,12 @@ pub fn run(blows: &[Blow]) -> Result<()> {
     let (report, (deaths, toys)) = scene::play(&[], Desktop::Same, |host| {
         let toy = Toy::start(host)?;
         let (mut deaths, mut toys) = (Vec::new(), Vec::new());
-        let wanted = TOYS.min(blows.len());
-        for (index, blow) in blows.iter().enumerate() {
-            thread::sleep(blow.after);
+        for blow in blows {
+            // Each in the middle between two of the other's, so that neither waits for the other's start.
+            thread::sleep(blow.after / 2);
+            toys.push(toy.kill()?);
+            thread::sleep(blow.after / 2);
             strike(host, blow, &mut deaths)?;
-            if toys.len() * blows.len() <= index * wanted {
-                toys.push(toy.kill()?);
-            }
         }
         thread::sleep(Duration::from_secs(1));
         Ok((deaths, toy.gaps(&toys)))

@@ -80,14 +80,16 @@ pub fn judge(arrivals: &[u64], deaths: &[Death], toys: &[Duration]) -> Result<()
     row("the toy", toys);
     println!("{}", place()?);
     let (spread, toy) = (Spread::of(gaps), Spread::of(toys.to_vec()));
-    let limit = |toy: Duration| toy * TIMES_THE_TOYS + TWO_FRAMES;
+    // A toy that was lucky does not make a kept promise a broken one.
+    let limit = |toy: Duration, promised: Duration| (toy * TIMES_THE_TOYS + TWO_FRAMES).max(promised);
+    let limit = Spread { p50: limit(toy.p50, PROMISED.p50), p99: limit(toy.p99, PROMISED.p99) };
     let line = |name: &str, of: Spread, what: &str| {
         println!("{name:<14}{:>8}{:>10.1}{:>10.1}   {what}", "", ms(of.p50), ms(of.p99));
     };
-    line("limit", Spread { p50: limit(toy.p50), p99: limit(toy.p99) }, "4 × the toy + 2 frames");
+    line("limit", limit, "4 × the toy + 2 frames, or C1");
     let is_met = spread.p50 <= PROMISED.p50 && spread.p99 <= PROMISED.p99;
     line("C1", PROMISED, if is_met { "met" } else { "NOT met" });
-    ensure!(spread.p50 <= limit(toy.p50), "the gap's p50 is beyond the toy's limit");
-    ensure!(spread.p99 <= limit(toy.p99), "the gap's p99 is beyond the toy's limit");
+    ensure!(spread.p50 <= limit.p50, "the gap's p50 is beyond the toy's limit");
+    ensure!(spread.p99 <= limit.p99, "the gap's p99 is beyond the toy's limit");
     Ok(())
 }
