@@ -29,6 +29,8 @@ use crate::{
     rehearsal,
 };
 
+/// `TimeoutStartSec` of the units.
+const STARTS: Duration = Duration::from_secs(15);
 /// How long session threads may take to release what they hold when the stage is stopped.
 const STOP_LIMIT: Duration = Duration::from_millis(1500);
 
@@ -178,6 +180,9 @@ fn paced<C, W: Future<Output = Result<(), Exit>>>(
     if !pause.is_zero() {
         let millis = pause.as_millis();
         tracing::warn!(STAGE = boot.stage.name(), "it died again and again: waiting {millis} ms");
+        // `TimeoutStartSec` is for what comes after the pause.
+        let allowed = pause + STARTS;
+        notify(&[NotifyState::ExtendTimeoutUsec(u32::try_from(allowed.as_micros()).unwrap_or(u32::MAX))]);
         std::thread::sleep(pause);
         pacing::awake();
     }

@@ -4,6 +4,8 @@ use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use sd_notify::NotifyState;
 
+use crate::memory::{MemoryError, SharedMemory};
+
 /// One descriptor from the fd store.
 #[derive(Debug)]
 pub struct Stored {
@@ -60,6 +62,37 @@ pub fn remove(name: &str) -> Result<(), StoreError> {
     sd_notify::notify(&[NotifyState::FdStoreRemove, NotifyState::FdName(name)]).map_err(StoreError::Notify)
 }
 
+/// The `bytes` of memory that an incarnation before kept under `name`, taken out of `stored`; else new memory, kept for the
+/// next one. `without` says what does not work where systemd does not keep it.
+///
+/// # Errors
+/// No memory.
+pub fn memory(
+    stored: &mut Vec<Stored>,
+    name: &'static str,
+    bytes: u64,
+    without: &str,
+) -> Result<SharedMemory, MemoryError> {
+    let (ours, others): (Vec<_>, Vec<_>) =
+        std::mem::take(stored).into_iter().partition(|stored| stored.name == name);
+    *stored = others;
+    if let Some(kept) = ours.into_iter().next() {
+        match SharedMemory::adopt(kept.fd, bytes) {
+            Ok(memory) => return Ok(memory),
+            Err(error) => {
+                tracing::warn!("what the fd store had as {name:?} is thrown away: {error}");
+                // Or the store would have two of this name, and one more with each start.
+                let _ = remove(name);
+            }
+        }
+    }
+    let memory = SharedMemory::new(name, bytes)?;
+    if let Err(error) = store(name, memory.as_fd()) {
+        tracing::warn!("{without}: {error}");
+    }
+    Ok(memory)
+}
+
 /// Removes what nobody knows from the store, which else fills up; how many there were.
 pub fn discard(stored: Vec<Stored>) -> usize {
     let count = stored.len();
@@ -74,6 +107,18 @@ pub fn discard(stored: Vec<Stored>) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Sabotage: take memory of any size, or leave what was refused to the stage.
+    #[test]
+    fn memory_that_cannot_be_read_is_replaced() {
+        let kept = SharedMemory::new("record", 4096).unwrap();
+        let stored =
+            |name: &str| Stored { name: name.into(), fd: kept.as_fd().try_clone_to_owned().unwrap() };
+        let mut all = vec![stored("socket"), stored("record"), stored("record")];
+        let memory = memory(&mut all, "record", 8192, "nothing is lost").unwrap();
+        assert_eq!(memory.bytes().len(), 8192);
+        assert_eq!(all.iter().map(|stored| stored.name.as_str()).collect::<Vec<_>>(), ["socket"]);
+    }
 
     #[test]
     fn names_that_systemd_would_rename_are_refused() {

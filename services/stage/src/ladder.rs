@@ -69,11 +69,8 @@ impl Ladder {
     /// # Errors
     /// No memory.
     pub fn take(stored: &mut Vec<Stored>, quiet: Duration) -> Result<Self, MemoryError> {
-        let (ours, others): (Vec<_>, Vec<_>) =
-            std::mem::take(stored).into_iter().partition(|stored| stored.name == NAME);
-        *stored = others;
-        let kept = ours.into_iter().next().and_then(|stored| SharedMemory::adopt(stored.fd, BYTES).ok());
-        let ladder = Self::over(kept.map_or_else(fresh, Ok)?, quiet)?;
+        let memory = inherited::memory(stored, NAME, BYTES, "backends that crash will not be set aside")?;
+        let ladder = Self::over(memory, quiet)?;
         crash::watch(ladder.slots);
         Ok(ladder)
     }
@@ -152,15 +149,6 @@ impl Ladder {
         })
         .collect()
     }
-}
-
-/// A new record, kept for the next incarnation where there is a store.
-fn fresh() -> Result<SharedMemory, MemoryError> {
-    let memory = SharedMemory::new("lumen-rungs", BYTES)?;
-    if let Err(error) = inherited::store(NAME, std::os::fd::AsFd::as_fd(&memory)) {
-        tracing::warn!("backends that crash will not be set aside: {error}");
-    }
-    Ok(memory)
 }
 
 /// Cut to what fits, which keeps rungs apart, since they come first.

@@ -12,7 +12,6 @@
 //! ```
 
 use std::{
-    os::fd::AsFd,
     sync::{Mutex, PoisonError},
     time::Duration,
 };
@@ -39,7 +38,6 @@ const PAUSES: [(usize, Duration); 3] =
 /// So many starts of the last minute that never were READY ask for the long pause: promise C9 is 20 starts a minute.
 const UNREADY: usize = 10;
 const UNREADY_NS: u64 = 60_000_000_000;
-/// Below `TimeoutStartSec` of the units.
 const LONG_PAUSE: Duration = Duration::from_secs(10);
 const READY: u64 = 1 << 63;
 
@@ -94,16 +92,7 @@ struct Starts {
 impl Starts {
     /// What the incarnations before left in the fd store, or none. A record that cannot be read counts as none.
     fn take(stored: &mut Vec<Stored>) -> Result<Self, MemoryError> {
-        let (ours, others) = std::mem::take(stored).into_iter().partition(|stored| stored.name == NAME);
-        *stored = others;
-        let mut ours: Vec<Stored> = ours;
-        if let Some(memory) = ours.pop().and_then(|stored| SharedMemory::adopt(stored.fd, BYTES).ok()) {
-            return Ok(Self { memory });
-        }
-        let memory = SharedMemory::new("lumen-starts", BYTES)?;
-        if let Err(error) = inherited::store(NAME, memory.as_fd()) {
-            tracing::warn!("restarts are not paced: {error}");
-        }
+        let memory = inherited::memory(stored, NAME, BYTES, "restarts are not paced")?;
         Ok(Self { memory })
     }
 
@@ -159,6 +148,8 @@ impl Starts {
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsFd;
+
     use super::*;
 
     const S: u64 = 1_000_000_000;
