@@ -1,0 +1,143 @@
+//! Reads what was written down.
+
+use std::{collections::BTreeSet, path::Path};
+
+use crate::Thing;
+
+/// All that happened, in its order.
+#[derive(Debug, Clone, Default)]
+pub struct Seen(pub Vec<Thing>);
+
+/// What a keyboard never does.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum SeenError {
+    /// The file is not there or not whole lines of JSON.
+    #[error("{path}: {why}")]
+    Unreadable {
+        /// The file.
+        path: String,
+        /// Why.
+        why: String,
+    },
+    /// It was down already.
+    #[error("code {0} went down twice")]
+    PressedTwice(u32),
+    /// It was not down.
+    #[error("code {0} went up without having been down")]
+    ReleasedTwice(u32),
+}
+
+impl Seen {
+    /// Reads a file; a last line that is not whole yet is left out.
+    ///
+    /// # Errors
+    /// [`SeenError::Unreadable`].
+    pub fn read(path: &Path) -> Result<Self, SeenError> {
+        let told = |why: String| SeenError::Unreadable { path: path.display().to_string(), why };
+        let text = std::fs::read_to_string(path).map_err(|error| told(error.to_string()))?;
+        let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
+        let things: Result<_, _> = whole.lines().map(serde_json::from_str).collect();
+        things.map(Self).map_err(|error| told(error.to_string()))
+    }
+
+    /// All characters that were typed.
+    pub fn text(&self) -> String {
+        let typed = self.0.iter().filter_map(|thing| match thing {
+            Thing::Key { pressed: true, text, .. } => Some(text.as_str()),
+            _ => None,
+        });
+        typed.collect()
+    }
+
+    /// The keys and buttons that are down in the end, as a program knows it that heard all this.
+    ///
+    /// # Errors
+    /// Something went down or up twice.
+    pub fn held(&self) -> Result<BTreeSet<u32>, SeenError> {
+        let mut held = BTreeSet::new();
+        for thing in &self.0 {
+            match *thing {
+                Thing::Key { code, pressed: true, .. } | Thing::Button { code, pressed: true, .. } => {
+                    held.insert(code).then_some(()).ok_or(SeenError::PressedTwice(code))?;
+                }
+                Thing::Key { code, pressed: false, .. } | Thing::Button { code, pressed: false, .. } => {
+                    held.remove(&code).then_some(()).ok_or(SeenError::ReleasedTwice(code))?;
+                }
+                Thing::Enter(ref keys) => {
+                    held.retain(is_button);
+                    held.extend(keys);
+                }
+                Thing::Leave => held.retain(is_button),
+                _ => {}
+            }
+        }
+        Ok(held)
+    }
+
+    /// Codes that went down, in their order.
+    pub fn presses(&self) -> Vec<u32> {
+        let presses = self.0.iter().filter_map(|thing| match thing {
+            Thing::Key { pressed: true, code, .. } | Thing::Button { pressed: true, code, .. } => Some(*code),
+            _ => None,
+        });
+        presses.collect()
+    }
+
+    /// Where the pointer was, one place after the other.
+    pub fn places(&self) -> Vec<(f64, f64)> {
+        let places = self.0.iter().filter_map(|thing| match thing {
+            Thing::Place { x, y } => Some((*x, *y)),
+            _ => None,
+        });
+        places.collect()
+    }
+
+    /// Pixels and notches that were scrolled: down and up, and to the sides.
+    pub fn scrolled(&self) -> [(f64, i32); 2] {
+        let mut sums = [(0.0, 0), (0.0, 0)];
+        for thing in &self.0 {
+            if let Thing::Scroll { is_vertical, pixels, notches } = thing {
+                let [vertical, horizontal] = &mut sums;
+                let sum = if *is_vertical { vertical } else { horizontal };
+                *sum = (sum.0 + pixels, sum.1 + notches);
+            }
+        }
+        sums
+    }
+}
+
+/// Evdev's codes of buttons begin here; those of keys that matter end before.
+fn is_button(code: &u32) -> bool {
+    *code >= 0x100
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(code: u32, pressed: bool) -> Thing {
+        Thing::Key { at_ms: 0, code, pressed, sym: String::new(), text: "a".into() }
+    }
+
+    // Sabotage: count a key that goes up as typed, or forget what went down twice.
+    #[test]
+    fn what_is_held_and_typed_is_told() {
+        let seen = Seen(vec![key(30, true), key(31, true), key(30, false)]);
+        assert_eq!((seen.held(), seen.text().as_str()), (Ok([31].into()), "aa"));
+        let doubled = Seen(vec![key(30, true), key(30, true)]);
+        assert_eq!(doubled.held(), Err(SeenError::PressedTwice(30)));
+        assert_eq!(Seen(vec![key(30, false)]).held(), Err(SeenError::ReleasedTwice(30)));
+        let entered = Seen(vec![key(30, true), Thing::Leave, Thing::Enter(vec![31])]);
+        assert_eq!(entered.held(), Ok([31].into()));
+    }
+
+    #[test]
+    fn what_was_written_is_read_and_half_a_line_is_not() {
+        let line = serde_json::to_string(&key(30, true)).unwrap();
+        let path = std::env::temp_dir().join(format!("lumen-seen-{}", std::process::id()));
+        std::fs::write(&path, format!("{line}\n{{\"key\"")).unwrap();
+        let seen = Seen::read(&path);
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(seen.unwrap().0, [key(30, true)]);
+    }
+}
