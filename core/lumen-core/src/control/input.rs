@@ -60,6 +60,14 @@ impl std::fmt::Debug for Input {
 }
 
 impl Input {
+    /// The evdev code of a key or button, whose numbers do not overlap; `None` for anything else.
+    pub fn code(&self) -> Option<u16> {
+        match self {
+            Self::Key { code, .. } | Self::Button { code, .. } => Some(*code),
+            Self::Motion { .. } | Self::MotionTo { .. } | Self::Scroll { .. } | Self::Text(_) => None,
+        }
+    }
+
     /// kind u8 ‖ its fields
     pub(super) fn write(&self, to: &mut Writer<'_>) {
         match self {

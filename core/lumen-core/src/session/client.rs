@@ -47,6 +47,22 @@ pub enum ClientEvent {
 struct Wishes {
     bitrate_bps: Option<u32>,
     mode: Option<Mode>,
+    /// The presses of all keys and buttons that are down, in their order.
+    held: Vec<Input>,
+}
+
+impl Wishes {
+    /// Keeps account of what is down.
+    fn hold(&mut self, input: &Input) {
+        let pressed = match *input {
+            Input::Key { pressed, .. } | Input::Button { pressed, .. } => pressed,
+            _ => return,
+        };
+        self.held.retain(|held| held.code() != input.code());
+        if pressed {
+            self.held.push(input.clone());
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -191,8 +207,10 @@ impl ClientSession {
         self.say(&Message::Stats(stats));
     }
 
-    /// Passes on what a person did.
+    /// Passes on what a person did. What is held is said again on a new connection, because the host lets go of it when it
+    /// loses the client.
     pub fn input(&mut self, input: Input) {
+        self.wishes.hold(&input);
         self.say(&Message::Input(input));
     }
 
@@ -283,6 +301,9 @@ impl ClientSession {
         }
         if let Some(mode) = self.wishes.mode.filter(|mode| *mode != launched.mode) {
             self.say(&Message::SetMode(mode));
+        }
+        for press in self.wishes.held.clone() {
+            self.say(&Message::Input(press));
         }
     }
 

@@ -273,6 +273,29 @@ fn a_session_outlives_its_connection() {
     assert_eq!(world.host_events.last(), Some(&HostEvent::RequestIdr { after_frame: 1 }));
 }
 
+// Sabotage: forget what is down, or what went up while the connection was lost.
+#[test]
+fn what_is_held_is_said_again_on_a_new_connection() {
+    let mut world = World::streaming();
+    let key = |code, pressed| Input::Key { code, pressed };
+    for input in [key(30, true), key(31, true), Input::Button { code: 272, pressed: true }, key(31, false)] {
+        world.client.input(input);
+    }
+    world.run();
+    world.client.connection_lost(world.now);
+    world.client.input(Input::Button { code: 272, pressed: false });
+    world.client.input(key(42, true));
+    world.run();
+    world.host = HostSession::new("den", world.now + world.ahead);
+    world.client.connected(world.now);
+    world.run();
+    world.host_events.clear();
+    world.host.launched(Launched { next_frame: 500, ..launched() });
+    world.run();
+    let expected = [key(30, true), key(42, true)].map(HostEvent::Input);
+    assert_eq!(world.host_events, expected);
+}
+
 #[test]
 fn a_host_that_stays_away_for_ten_seconds_is_given_up() {
     let mut world = World::streaming();

@@ -291,6 +291,18 @@ impl Pipeline {
         // A full queue loses samples; the held set is kept by the seat itself.
         let _ = self.seat.handle(input);
     }
+
+    /// The client is here, anew or for the first time: pictures flow, and it tells what it holds.
+    pub fn welcome(&self) {
+        self.pause(false);
+        self.let_go();
+        self.live().record.forgive();
+    }
+
+    /// The client holds nothing: it is gone, or is to tell it anew.
+    pub fn let_go(&self) {
+        self.seat.let_go();
+    }
 }
 
 /// What was launched, and changed since.

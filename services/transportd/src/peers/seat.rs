@@ -74,6 +74,13 @@ impl Hands {
         })
     }
 
+    /// Nothing is down any more; the message for it if something was.
+    pub fn let_go(&mut self) -> Option<ToInput> {
+        let was_held = !self.held.is_empty();
+        self.held.clear();
+        was_held.then(|| self.held())
+    }
+
     /// All that is down now.
     pub fn held(&self) -> ToInput {
         ToInput::Held(self.down())
@@ -95,14 +102,22 @@ impl Hands {
 /// lease.
 #[derive(Debug)]
 pub struct Seat {
-    inputs: Sender<Input>,
+    words: Sender<Word>,
     sizes: watch::Sender<SeatSpec>,
     task: JoinHandle<()>,
 }
 
+/// What the task is told, in its order.
+enum Word {
+    /// The client's person did something.
+    Input(Input),
+    /// The client is gone and holds nothing any more.
+    LetGo,
+}
+
 /// What reaches the task.
 struct Wishes {
-    inputs: Receiver<Input>,
+    words: Receiver<Word>,
     sizes: watch::Receiver<SeatSpec>,
 }
 
@@ -119,16 +134,25 @@ enum Parting {
 impl Seat {
     /// Starts to open the link.
     pub fn start<U: Upstream>(grounds: &Grounds<U>, live: Arc<Live>, spec: SeatSpec) -> Self {
-        let (inputs, queue) = channel(QUEUE);
+        let (words, queue) = channel(QUEUE);
         let (sizes, size) = watch::channel(spec);
-        let wishes = Wishes { inputs: queue, sizes: size };
+        let wishes = Wishes { words: queue, sizes: size };
         let task = tokio::spawn(keep(grounds.upstream.clone(), grounds.generation, live, wishes));
-        Self { inputs, sizes, task }
+        Self { words, sizes, task }
     }
 
     /// Passes an input on; whether there was room.
     pub fn handle(&self, input: Input) -> bool {
-        self.inputs.try_send(input).is_ok()
+        self.words.try_send(Word::Input(input)).is_ok()
+    }
+
+    /// Lets go of everything, after what was passed on before; never lost, whatever waits.
+    pub fn let_go(&self) {
+        if self.words.try_send(Word::LetGo).is_err() {
+            let words = self.words.clone();
+            // Fails only where the task has ended, and with it the link.
+            tokio::spawn(async move { words.send(Word::LetGo).await });
+        }
     }
 
     /// The Output has another size: opens the link again with it.
@@ -165,9 +189,12 @@ async fn keep<U: Upstream>(upstream: U, generation: Generation, live: Arc<Live>,
     }
 }
 
-/// The message for one input, whose number the next incarnation then knows.
-fn take(live: &Live, hands: &mut Hands, input: Input) -> Option<ToInput> {
-    let message = hands.handle(input);
+/// The message for one word, whose number the next incarnation then knows.
+fn take(live: &Live, hands: &mut Hands, word: Word) -> Option<ToInput> {
+    let message = match word {
+        Word::Input(input) => hands.handle(input),
+        Word::LetGo => hands.let_go(),
+    };
     if let Some(ToInput::Text { number, .. }) = &message {
         live.record.set_texts(*number);
     }
@@ -188,7 +215,7 @@ async fn open<U: Upstream>(
     let fd: OwnedFd = loop {
         tokio::select! {
             fd = &mut opened => break fd.map_err(|failure| failure.to_string())?,
-            Some(input) = wishes.inputs.recv() => drop(take(live, hands, input)),
+            Some(word) = wishes.words.recv() => drop(take(live, hands, word)),
         }
     };
     let link = Link::start(fd, Stage::Transportd, generation, Stage::Inputd);
@@ -210,8 +237,8 @@ async fn forward(link: Pollable, live: &Live, hands: &mut Hands, wishes: &mut Wi
     let mut owed = Owed::default();
     loop {
         let message = tokio::select! {
-            input = wishes.inputs.recv() => match input {
-                Some(input) => take(live, hands, input),
+            word = wishes.words.recv() => match word {
+                Some(word) => take(live, hands, word),
                 None => return Parting::Over,
             },
             changed = wishes.sizes.changed() => {
@@ -310,6 +337,16 @@ mod tests {
         assert_eq!(hands.handle(button), held(&[30, 272]));
         assert_eq!(hands.handle(key(30, false)), held(&[272]));
         assert_eq!(hands.handle(key(30, false)), None);
+    }
+
+    /// Sabotage: keep the set when the client goes.
+    #[test]
+    fn client_that_is_gone_holds_nothing() {
+        let mut hands = Hands::default();
+        assert_eq!(hands.let_go(), None);
+        hands.handle(key(30, true));
+        assert_eq!(hands.let_go(), held(&[]));
+        assert_eq!(hands.handle(key(30, true)), held(&[30]));
     }
 
     #[test]

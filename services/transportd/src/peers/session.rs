@@ -192,6 +192,7 @@ impl<U: Upstream> Session<U> {
             Mail::Attach { birth, news } => self.attach(birth, news),
             Mail::Detach { birth } if self.is_served_by(birth) => {
                 self.served_by = None;
+                self.pipeline.let_go();
                 self.pointing.settle(&self.pipeline);
                 self.wait_for_client();
             }
@@ -237,8 +238,7 @@ impl<U: Upstream> Session<U> {
         self.tell(News::Ended("The client came back over another connection.".into()));
         self.patience.stop();
         self.keep.stop();
-        self.pipeline.pause(false);
-        self.pipeline.live().record.forgive();
+        self.pipeline.welcome();
         self.served_by = Some((birth, news));
         if let Some(mode) = self.streams {
             self.tell(News::Launched(self.pipeline.launched(mode)));
