@@ -87,6 +87,20 @@ pub struct Source {
     pub refresh_mhz: u32,
 }
 
+/// Where inputd finds the Output of a session: the answer of `Display1.Seat`.
+#[derive(Debug, SerializeDict, DeserializeDict, Type)]
+#[zbus(signature = "a{sv}")]
+pub struct SeatSource {
+    /// `"wayland"`: `fd` is a fresh connection to the compositor, `output` names the wl_output.
+    pub kind: String,
+    /// An open connection, owned by the receiver.
+    pub fd: Option<OwnedFd>,
+    /// The wl_output's name.
+    pub output: Option<String>,
+    /// Which backend of vdisplayd made the Output, in one word.
+    pub desktop: Option<String>,
+}
+
 impl OutputSpec {
     /// The mode asked for, if it can be streamed.
     pub fn mode(&self) -> Result<Mode, ModeError> {

@@ -1,8 +1,8 @@
-//! `org.lumen.Display1`, the interface that captured calls. It only passes orders on to the one loop of [`crate::run`].
+//! `org.lumen.Display1`, the interface that captured and inputd call. It only passes orders on to the one loop of [`crate::run`].
 
 use lumen_ipc::{
     Failure, FailureClass, SessionId, Stage,
-    bus::{OutputSpec, Source},
+    bus::{OutputSpec, SeatSource, Source},
 };
 use lumen_stage::bus::{CallError, require_stage, session_id};
 use tokio::sync::{mpsc, oneshot};
@@ -28,6 +28,13 @@ pub enum Order {
         session: SessionId,
         /// Where the answer goes.
         answer: oneshot::Sender<Result<(), Failure>>,
+    },
+    /// Say where input for the Output of `session` goes.
+    Seat {
+        /// Whose.
+        session: SessionId,
+        /// Where the answer goes.
+        answer: oneshot::Sender<Result<SeatSource, Failure>>,
     },
     /// The captured on the bus is now this process, or there is none.
     Captured(Option<u32>),
@@ -109,6 +116,21 @@ impl Display1 {
     /// The names of the apps that a session may ask for.
     fn apps(&self) -> Vec<String> {
         self.apps.clone()
+    }
+
+    /// Where input for the Output of `session` goes. Makes nothing: a session without an Output is answered with a
+    /// failure that passes. Each call answers with a fresh connection to the Output's compositor.
+    #[zbus(out_args("source"))]
+    async fn seat(
+        &self,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] bus: &Connection,
+        session: &str,
+    ) -> Result<SeatSource, CallError> {
+        require_stage(bus, &header, Stage::Inputd).await?;
+        let session = session_id(session)?;
+        let (answer, answered) = oneshot::channel();
+        self.order(Order::Seat { session, answer }, answered).await
     }
 
     /// The app of `session` ended by itself; `text` says how, `advice` what to do. The Output is still there.

@@ -198,6 +198,10 @@ impl Run {
                 }
                 let _ = answer.send(Ok(()));
             }
+            Order::Seat { session, answer } => {
+                // As above; and nothing is made, so nothing is to be undone.
+                let _ = answer.send(self.backend.seat(session).await);
+            }
             Order::Captured(pid) => self.displays.handle_captured(pid, now_ns()),
             Order::AppEnded(session) => self.describe_app(session, true).await,
             Order::Sleeps(sleeps) => self.tell_sleep(sleeps).await,

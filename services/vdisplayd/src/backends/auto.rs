@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use lumen_ipc::{Failure, Mode, SessionId};
+use lumen_ipc::{Failure, Mode, SessionId, bus::SeatSource};
 
 use super::{
     Acquired, Backend, Made,
@@ -55,6 +55,20 @@ impl Auto {
     /// Looks at the user's desktop after a change; the sessions whose app can be started since now.
     pub async fn look(&mut self) -> Vec<SessionId> {
         self.mutter.look().await
+    }
+
+    /// Where input for the Output of `session` goes.
+    ///
+    /// # Errors
+    /// Why nothing can be typed there.
+    pub async fn seat(&self, session: SessionId) -> Result<SeatSource, Failure> {
+        if self.mutter.has(session) {
+            return Err(super::cannot_type(
+                "the Output is in GNOME, which takes input by EIS only, and this version cannot speak that",
+                "set backend = \"sway-headless\" in vdisplayd.toml to use a desktop of lumen's own",
+            ));
+        }
+        self.sway.seat(session).await
     }
 
     /// The Output that `session` has, at `mode`; `None` if it has none any more.

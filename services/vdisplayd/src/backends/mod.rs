@@ -10,7 +10,7 @@ pub mod sway;
 
 use std::{collections::BTreeMap, os::fd::OwnedFd};
 
-use lumen_ipc::{Failure, FailureClass, Mode, SessionId};
+use lumen_ipc::{Failure, FailureClass, Mode, SessionId, bus::SeatSource};
 
 /// An Output that exists.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,6 +88,16 @@ pub fn locked() -> Failure {
     )
 }
 
+/// Why input reaches nothing on an Output whose picture is well.
+pub fn cannot_type(why: &str, advice: &str) -> Failure {
+    Failure::new(FailureClass::Environment, format!("cannot type: {why}"), advice)
+}
+
+/// The session has no Output now.
+pub fn no_output() -> Failure {
+    Failure::new(FailureClass::Temporary, "cannot type: the session has no Output yet", "wait a moment")
+}
+
 /// The backend that the configuration names.
 #[derive(Debug)]
 pub enum AnyBackend {
@@ -105,6 +115,21 @@ impl AnyBackend {
         match self {
             Self::Auto(auto) => auto.await_others(session).await,
             Self::Sway(_) | Self::Pattern(_) => Vec::new(),
+        }
+    }
+
+    /// Where input for the Output of `session` goes.
+    ///
+    /// # Errors
+    /// Why nothing can be typed there: in a moment, or at all.
+    pub async fn seat(&self, session: SessionId) -> Result<SeatSource, Failure> {
+        match self {
+            Self::Auto(auto) => auto.seat(session).await,
+            Self::Sway(sway) => sway.seat(session).await,
+            Self::Pattern(_) => Err(cannot_type(
+                "the Output is a test picture, without a desktop",
+                "remove backend = \"pattern\" from vdisplayd.toml to get a desktop",
+            )),
         }
     }
 

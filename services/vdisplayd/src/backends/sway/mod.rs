@@ -21,7 +21,7 @@ use std::{
     time::Duration,
 };
 
-use lumen_ipc::{Failure, FailureClass, Mode, SessionId};
+use lumen_ipc::{Failure, FailureClass, Mode, SessionId, bus::SeatSource};
 
 use self::{
     company::Company,
@@ -80,6 +80,25 @@ impl Sway {
         placed.made.mode = mode;
         let Ok((_, stream)) = connect(&self.places.runtime, &ipc).await else { return Ok(None) };
         Ok(Some(acquired(&placed.made, stream, false)))
+    }
+
+    /// Where input for the Output of `session` goes: a fresh connection to its sway.
+    ///
+    /// # Errors
+    /// There is no Output, its sway is gone, or a locker covers it.
+    pub async fn seat(&self, session: SessionId) -> Result<SeatSource, Failure> {
+        let placed = self.outputs.get(&session).ok_or_else(super::no_output)?;
+        let ipc = Ipc::connect(&placed.socket).await?;
+        if placed.company.is_some() && desktop::lock(&placed.socket, &ipc).await.is_some() {
+            return Err(super::locked());
+        }
+        let (_, stream) = connect(&self.places.runtime, &ipc).await?;
+        Ok(SeatSource {
+            kind: "wayland".to_owned(),
+            fd: Some(stream.into()),
+            output: placed.made.output.clone(),
+            desktop: Some(placed.made.backend.to_owned()),
+        })
     }
 
     /// A new Output; `passed_over` says why no other desktop was taken.
