@@ -1,6 +1,6 @@
 //! The event loop: bus and watchdog. Input itself never passes through it.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use lumen_ipc::{Stage, bus::SeatSpec};
 use lumen_stage::{
@@ -11,9 +11,12 @@ use lumen_stage::{
 use zbus::{Connection, OwnedFd, interface, message::Header};
 
 use crate::{
-    backends::log::{self, Counts, Log},
+    backends::log,
     config::{Choice, Config},
+    counts::Counts,
+    display::{Display, Logs, Vdisplayd},
     seat,
+    shown::Shown,
 };
 
 /// Time for the sessions to release their keys when the stage stops.
@@ -21,29 +24,35 @@ const STOP_LIMIT: Duration = Duration::from_secs(1);
 
 /// The whole of inputd after boot.
 pub async fn run(boot: Boot<Config>) -> Result<(), Exit> {
-    let Choice::Log = boot.config.backend;
-    let (generation, lease, counts) = (boot.generation, boot.config.lease.0, Counts::default());
-    let played = counts.clone();
-    let sessions = Sessions::new(boot.pulses.clone(), move |seat| {
-        seat::sit(seat, generation, lease, Log::new(played.clone()));
-    });
+    let (generation, lease) = (boot.generation, boot.config.lease.0);
+    let vdisplayd = Arc::new(Vdisplayd::new(boot.config.layout.clone()));
+    let (display, idle): (Arc<dyn Display>, _) = match boot.config.backend {
+        Choice::Auto => {
+            (vdisplayd.clone(), ("auto", "nobody types now; chosen by the Output of each session"))
+        }
+        Choice::Log => (Arc::new(Logs), ("log", log::WHY)),
+    };
+    let office =
+        seat::Office { generation, lease, display, counts: Counts::default(), shown: Shown::default() };
+    let (counts, shown) = (office.counts.clone(), office.shown.clone());
+    let sessions = Sessions::new(boot.pulses.clone(), move |seat| seat::sit(seat, &office));
     let (input, listed) = (Input1 { sessions: sessions.clone() }, sessions.clone());
-    let status = Stage1::new(boot.stage, generation, move |report| fill(report, &counts, &listed));
+    let status = Stage1::new(boot.stage, generation, move |report| {
+        shown.fill(report, idle);
+        fill(report, &counts, &listed);
+    });
     let path = boot.stage.object_path();
     let bus =
         boot.bus(move |builder| builder.serve_at(path, input.clone()).serve_at(path, status.clone())).await?;
+    vdisplayd.connect(bus.clone());
     boot::serve(&bus, &boot.pulses, std::future::pending(), sessions.close_all(STOP_LIMIT)).await
 }
 
-/// Adds `backend` (s), `why` (s), `sessions` (as) and `events` (a{st}: how many of each kind).
+/// Adds `sessions` (as) and `events` (a{st}: how many of each kind).
 fn fill(report: &mut Report, counts: &Counts, sessions: &Sessions<SeatSpec>) {
     let events: std::collections::HashMap<&str, u64> = counts.read().collect();
     let sessions: Vec<String> = sessions.list().iter().map(ToString::to_string).collect();
-    report
-        .set("backend", "log")
-        .set("why", format!("{}; {}", log::WHY, log::ADVICE))
-        .set("sessions", sessions)
-        .set("events", events);
+    report.set("sessions", sessions).set("events", events);
 }
 
 /// The interface that transportd calls.

@@ -1,47 +1,85 @@
-//! One session's thread: reads the link of transportd until the lease after its hang-up is over.
+//! One session's thread: reads the link of transportd until the lease after its hang-up is over, and plays what it says.
 //!
 //! ```text
 //!  Attach ──► linked ── hang-up ──► lease (10 s) ── over, Close ──► everything goes up, end
 //!               ▲                      │
 //!               └────── Attach ────────┘
+//!
+//!  no backend ── vdisplayd names the Output ──► backend: what is held goes down
+//!      ▲  └─ it cannot: told why, asked again ─┘    │
+//!      └──────────── its compositor is gone ────────┘
 //! ```
 
-use std::{os::fd::OwnedFd, time::Duration};
+use std::{os::fd::OwnedFd, sync::Arc, time::Duration};
 
 use lumen_ipc::{
-    Generation, Stage,
+    Failure, FailureClass, Generation, Stage,
     bus::SeatSpec,
     input::{FromInput, ToInput},
 };
 use lumen_stage::{Link, LinkError, Mail, Seat, clock::now_ns, failpoint, lease::Lease, pulse::SILENCE};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::{backends::Backend, recover, stage::Hands};
+use crate::{
+    backends::Backend,
+    counts::{Counts, Refused},
+    display::Display,
+    recover,
+    shown::{Line, Shown},
+    stage::Hands,
+};
 
 /// Messages read before mail and lease are looked at again, because a mouse sends up to 8,000 a second.
 const MESSAGES_PER_TURN: usize = 64;
 
+/// Between two questions for an Output that may be there in a moment.
+const SOON: Duration = Duration::from_millis(100);
+
+/// Between two questions where a person has to act first.
+const LATER: Duration = Duration::from_secs(3);
+
+/// What all sessions share.
+pub struct Office {
+    /// Ours.
+    pub generation: Generation,
+    /// How long held keys stay down after transportd hung up.
+    pub lease: Duration,
+    /// Who knows where input goes.
+    pub display: Arc<dyn Display>,
+    /// What was played.
+    pub counts: Counts,
+    /// What is told of the Seats.
+    pub shown: Shown,
+}
+
 /// Everything of one session.
-struct Sitting<B> {
+struct Sitting<'a> {
     seat: Seat<SeatSpec>,
-    generation: Generation,
+    office: &'a Office,
     link: Option<Link>,
     lease: Lease,
     hands: Hands,
-    backend: B,
+    backend: Option<Box<dyn Backend>>,
+    /// What transportd was told last.
+    told: FromInput,
+    /// CLOCK_MONOTONIC nanoseconds before which no backend is asked for.
+    ask_at_ns: u64,
 }
 
 /// The body of a session's thread.
-pub fn sit<B: Backend>(seat: Seat<SeatSpec>, generation: Generation, lease: Duration, backend: B) {
-    let mut lease = Lease::new(lease);
+pub fn sit(seat: Seat<SeatSpec>, office: &Office) {
+    let mut lease = Lease::new(office.lease);
     lease.start(now_ns());
-    let mut sitting = Sitting { seat, generation, link: None, lease, hands: Hands::default(), backend };
+    let told = FromInput::Closing;
+    let hands = Hands::default();
+    let mut sitting = Sitting { seat, office, link: None, lease, hands, backend: None, told, ask_at_ns: 0 };
     while sitting.turn() {}
     sitting.hands.handle_end();
     sitting.play();
+    office.shown.remove(sitting.seat.session);
 }
 
-impl<B: Backend> Sitting<B> {
+impl Sitting<'_> {
     /// One turn of the loop; false at the end.
     fn turn(&mut self) -> bool {
         self.wait();
@@ -55,36 +93,87 @@ impl<B: Backend> Sitting<B> {
                 }
             }
         }
+        self.dispatch();
+        // Before anything is read, so that it reaches the fresh Output.
+        self.open();
         self.read();
         self.play();
         failpoint::at(recover::PLAYED);
         !self.lease.is_over(now_ns())
     }
 
-    /// Sleeps until mail or a message comes, the lease is over, or the pulse wants its next beat.
+    /// Sleeps until mail, a message or a word of the compositor comes, something is due, or the pulse wants its next beat.
     fn wait(&self) {
-        let limit = self.lease.left(now_ns()).map_or(SILENCE / 4, |left| left.min(SILENCE / 4));
+        let now = now_ns();
+        let ask = (self.link.is_some() && self.backend.is_none())
+            .then(|| Duration::from_nanos(self.ask_at_ns.saturating_sub(now)));
+        let due = [self.lease.left(now), self.hands.poll_timeout(now), ask, Some(SILENCE / 4)];
+        let limit = due.into_iter().flatten().min().unwrap_or(SILENCE / 4);
         let limit =
             Timespec { tv_sec: limit.as_secs().cast_signed(), tv_nsec: i64::from(limit.subsec_nanos()) };
-        let mail = PollFd::new(&self.seat.mailbox, PollFlags::IN);
+        let mut fds = vec![PollFd::new(&self.seat.mailbox, PollFlags::IN)];
+        fds.extend(self.link.iter().map(|link| PollFd::new(link, PollFlags::IN)));
+        let said = self.backend.as_ref().and_then(|backend| backend.descriptor());
+        fds.extend(said.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
         // An interrupted wait is a short one.
-        let _ = match &self.link {
-            Some(link) => poll(&mut [mail, PollFd::new(link, PollFlags::IN)], Some(&limit)),
-            None => poll(&mut [mail], Some(&limit)),
-        };
+        let _ = poll(&mut fds, Some(&limit));
     }
 
     fn attach(&mut self, fd: OwnedFd) {
-        match Link::start(fd, Stage::Inputd, self.generation, Stage::Transportd) {
+        match Link::start(fd, Stage::Inputd, self.office.generation, Stage::Transportd) {
             Ok(link) => {
                 self.link = Some(link);
                 failpoint::at(recover::OPENED);
                 self.lease.stop();
-                let first = self.backend.failure().map_or(FromInput::Ready, FromInput::Failed);
-                self.tell(&first);
+                // Of a fresh session nothing is known yet; a word follows as soon as its Output was asked for.
+                if self.told != FromInput::Closing {
+                    let again = self.told.clone();
+                    self.tell(&again);
+                }
                 failpoint::at(recover::ANSWERED);
             }
             Err(error) => self.hang_up(&error),
+        }
+    }
+
+    /// Asks for a backend if there is none and transportd is here to hear of it.
+    fn open(&mut self) {
+        if self.backend.is_some() || self.link.is_none() || now_ns() < self.ask_at_ns {
+            return;
+        }
+        match self.office.display.seat(self.seat.session, &self.seat.pulse) {
+            Ok(backend) => {
+                let failure = backend.failure();
+                self.show(backend.name(), backend.why());
+                self.inform(failure.map_or(FromInput::Ready, FromInput::Failed));
+                self.hands.handle_output();
+                self.backend = Some(backend);
+            }
+            Err(failure) => self.fail(failure),
+        }
+    }
+
+    /// There is no way to the Output: says so, and asks again later.
+    fn fail(&mut self, failure: Failure) {
+        self.backend = None;
+        let passes = matches!(failure.class, FailureClass::Temporary);
+        let pause = if passes { SOON } else { LATER };
+        self.ask_at_ns = now_ns() + u64::try_from(pause.as_nanos()).unwrap_or(u64::MAX);
+        self.show("none", failure.to_string());
+        self.inform(FromInput::Failed(failure));
+    }
+
+    fn show(&self, backend: &'static str, why: String) {
+        if self.office.shown.set(self.seat.session, Line { backend, why: why.clone() }) {
+            tracing::info!(SESSION = %self.seat.session, "input goes to {backend}: {why}");
+        }
+    }
+
+    /// Tells transportd, once.
+    fn inform(&mut self, word: FromInput) {
+        if self.told != word {
+            self.told = word.clone();
+            self.tell(&word);
         }
     }
 
@@ -100,7 +189,7 @@ impl<B: Backend> Sitting<B> {
         for _ in 0..MESSAGES_PER_TURN {
             let Some(link) = &mut self.link else { return };
             match link.receive::<ToInput>() {
-                Ok(Some(received)) => self.hands.handle_message(received.message),
+                Ok(Some(received)) => self.hands.handle_message(received.message, now_ns()),
                 Ok(None) => return,
                 Err(error) => return self.hang_up(&error),
             }
@@ -116,29 +205,53 @@ impl<B: Backend> Sitting<B> {
     }
 
     fn play(&mut self) {
-        while let Some(event) = self.hands.poll_event() {
-            self.backend.play(&event);
+        while let Some(event) = self.hands.poll_event(now_ns()) {
+            self.office.counts.add(&event);
+            let played = match &mut self.backend {
+                Some(backend) => backend.play(&event),
+                None => Ok(Some(Refused::Nowhere)),
+            };
+            match played {
+                Ok(refused) => refused.into_iter().for_each(|refused| self.office.counts.refuse(refused)),
+                Err(failure) => self.fail(failure),
+            }
         }
-        self.backend.lose(self.hands.take_lost_texts());
+        self.office.counts.lose(self.hands.take_losses());
+        self.dispatch();
+    }
+
+    fn dispatch(&mut self) {
+        if let Some(backend) = &mut self.backend
+            && let Err(failure) = backend.dispatch()
+        {
+            self.fail(failure);
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backends::log::{Counts, Log};
+    use crate::stage::Event;
+    use crate::{backends::log::Log, display::Logs};
     use lumen_ipc::SessionId;
-    use lumen_stage::{Sessions, pulse::Pulses};
-    use std::time::Instant;
+    use lumen_stage::{
+        Sessions,
+        pulse::{Pulse, Pulses},
+    };
+    use std::{os::fd::BorrowedFd, sync::Mutex, time::Instant};
 
     const ID: SessionId = SessionId([5; 16]);
     const SPEC: SeatSpec = SeatSpec { width: 1280, height: 720 };
 
     fn sessions(counts: &Counts) -> Sessions<SeatSpec> {
-        let counts = counts.clone();
-        Sessions::new(Pulses::default(), move |seat| {
-            sit(seat, Generation(2), Duration::from_millis(300), Log::new(counts.clone()));
-        })
+        sessions_on(counts, Arc::new(Logs))
+    }
+
+    fn sessions_on(counts: &Counts, display: Arc<dyn Display>) -> Sessions<SeatSpec> {
+        let (generation, lease) = (Generation(2), Duration::from_millis(300));
+        let office = Office { generation, lease, display, counts: counts.clone(), shown: Shown::default() };
+        Sessions::new(Pulses::default(), move |seat| sit(seat, &office))
     }
 
     fn open(sessions: &Sessions<SeatSpec>) -> Link {
@@ -189,7 +302,7 @@ mod tests {
             told = link.receive::<FromInput>().unwrap().map(|received| received.message);
             told.is_some()
         });
-        assert!(matches!(told, Some(FromInput::Failed(failure)) if failure.text.contains("cannot type yet")));
+        assert!(matches!(told, Some(FromInput::Failed(failure)) if failure.text.contains("cannot type")));
         sessions.close(ID).unwrap();
         until("inputd says that it closes", || {
             link.receive::<FromInput>()
@@ -207,5 +320,79 @@ mod tests {
         let _ = link.send(&held(&[30]), &[]);
         until("the session ends", || sessions.list().is_empty());
         assert_eq!(count(&counts, "presses"), 0);
+    }
+
+    /// An Output that is there at the second question, and whose compositor dies of the first motion.
+    #[derive(Default)]
+    struct Fragile {
+        asked: Mutex<u32>,
+        played: Arc<Mutex<Vec<Event>>>,
+    }
+
+    struct Glass(Arc<Mutex<Vec<Event>>>);
+
+    impl Display for Fragile {
+        fn seat(&self, _: SessionId, _: &Pulse) -> Result<Box<dyn Backend>, Failure> {
+            let mut asked = self.asked.lock().unwrap();
+            *asked += 1;
+            match *asked {
+                1 => Err(Failure::new(FailureClass::Temporary, "not yet", "wait")),
+                _ => Ok(Box::new(Glass(self.played.clone()))),
+            }
+        }
+    }
+
+    impl Backend for Glass {
+        fn name(&self) -> &'static str {
+            "glass"
+        }
+
+        fn why(&self) -> String {
+            String::new()
+        }
+
+        fn play(&mut self, event: &Event) -> Result<Option<Refused>, Failure> {
+            self.0.lock().unwrap().push(event.clone());
+            match event {
+                Event::Motion { .. } => Err(Failure::new(FailureClass::Temporary, "it broke", "wait")),
+                _ => Ok(None),
+            }
+        }
+
+        fn failure(&self) -> Option<Failure> {
+            Log.failure().filter(|_| false)
+        }
+
+        fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+            None
+        }
+
+        fn dispatch(&mut self) -> Result<(), Failure> {
+            Ok(())
+        }
+    }
+
+    /// Sabotage: do not call `handle_output`, or ask for an Output once only.
+    #[test]
+    fn what_is_held_goes_down_on_each_fresh_output() {
+        let (counts, fragile) = (Counts::default(), Fragile::default());
+        let played = fragile.played.clone();
+        let sessions = sessions_on(&counts, Arc::new(fragile));
+        let mut link = open(&sessions);
+        link.send(&held(&[30]), &[]).unwrap();
+        let seen = |count: usize| played.lock().unwrap().len() >= count;
+        until("the key is down", || seen(1));
+        link.send(&ToInput::Motion { dx: 1, dy: 0 }, &[]).unwrap();
+        until("the key is down again", || seen(3));
+        link.send(&held(&[]), &[]).unwrap();
+        until("the key is up", || seen(4));
+        let motion = Event::Motion { dx: 1, dy: 0 };
+        let expected = [Event::Press(30), motion, Event::Press(30), Event::Release(30)];
+        assert_eq!(*played.lock().unwrap(), expected);
+        let mut words = Vec::new();
+        while let Some(received) = link.receive::<FromInput>().unwrap() {
+            words.push(matches!(received.message, FromInput::Ready));
+        }
+        assert_eq!(words, [false, true, false, true]);
     }
 }
