@@ -6,7 +6,7 @@ use lumen_core::{Fingerprint, control::Refused};
 
 use crate::{
     decode::DecodeError, identity::IdentityError, known_hosts::KnownHostsError, record::RecordError,
-    video::VideoError,
+    script::ScriptError, video::VideoError,
 };
 
 /// Why a probe fails.
@@ -78,6 +78,9 @@ pub enum Failure {
     /// A file could not be written.
     #[error(transparent)]
     Record(#[from] RecordError),
+    /// The script of inputs could not be played.
+    #[error(transparent)]
+    Script(#[from] ScriptError),
     /// The decoder failed.
     #[error(transparent)]
     Decode(#[from] DecodeError),
@@ -110,6 +113,7 @@ impl Failure {
             Self::Identity(_)
             | Self::KnownHosts(_)
             | Self::Record(_)
+            | Self::Script(_)
             | Self::Decode(_)
             | Self::Video(_)
             | Self::System { .. }

@@ -19,6 +19,7 @@ mod pointer;
 mod pulse;
 mod record;
 mod report;
+mod script;
 mod stream;
 mod tidings;
 mod video;

@@ -21,6 +21,7 @@ use crate::{
     pulse::Pulse,
     record::Recording,
     report::ClockSummary,
+    script::Script,
     tidings::Tidings,
     video::{Channel, NetworkSummary},
     workers::{Setup, Workers, Yield},
@@ -84,6 +85,7 @@ pub struct Stream<'a> {
     connections: u64,
     pulse: Pulse,
     schedule: Schedule,
+    script: Script,
     tidings: Tidings,
 }
 
@@ -91,12 +93,13 @@ impl<'a> Stream<'a> {
     /// Dials the host and asks for the stream.
     ///
     /// # Errors
-    /// As [`Dialer::dial`].
+    /// As [`Dialer::dial`], and [`Failure::Script`].
     pub async fn open(
         args: &'a StreamArgs,
         dialer: &'a Dialer,
         recording: Recording,
     ) -> Result<Self, Failure> {
+        let script = args.script.as_deref().map(Script::read).transpose()?.unwrap_or_default();
         let clock = Clock::ahead_by(args.clock_offset);
         let started = clock.now();
         let link = Link::open(dialer, DIAL_DEADLINE).await?;
@@ -119,6 +122,7 @@ impl<'a> Stream<'a> {
             connections: 1,
             pulse: Pulse::default(),
             schedule: Schedule::new(args.changes.clone()),
+            script,
             tidings: Tidings::default(),
         })
     }
@@ -148,9 +152,9 @@ impl<'a> Stream<'a> {
 
     /// Does what is due, then waits for one thing to happen.
     async fn step(&mut self) -> Result<(), End> {
-        self.drain().await?;
         let now = self.clock.now();
         self.check_time(now)?;
+        self.drain().await?;
         let sleep = tokio::time::sleep(self.next_deadline().since(now));
         tokio::select! {
             chunk = read(&mut self.link) => match chunk {
@@ -307,7 +311,7 @@ impl<'a> Stream<'a> {
         })
     }
 
-    /// Asks for what is due.
+    /// Asks for what is due, and does what is.
     fn make_changes(&mut self, now: Timestamp) {
         let Some(first) = self.first_picture else { return };
         while let Some(change) = self.schedule.due(now.since(first)) {
@@ -315,6 +319,9 @@ impl<'a> Stream<'a> {
                 Wish::Bitrate(bitrate) => self.session.set_bitrate(bitrate.0),
                 Wish::Mode(mode) => self.session.set_mode(mode_of(mode)),
             }
+        }
+        while let Some(input) = self.script.due(now.since(first)) {
+            self.session.input(input);
         }
     }
 
@@ -328,7 +335,8 @@ impl<'a> Stream<'a> {
     }
 
     fn next_deadline(&self) -> Timestamp {
-        let change = self.first_picture.zip(self.schedule.next()).map(|(first, at)| first + at);
+        let planned = [self.schedule.next(), self.script.next()].into_iter().flatten().min();
+        let change = self.first_picture.zip(planned).map(|(first, at)| first + at);
         let deadlines = [self.session.poll_timeout(), self.end_of_time(), self.pulse.next(), change];
         deadlines.into_iter().flatten().min().unwrap_or_else(|| self.clock.now() + NOTHING_DUE)
     }
