@@ -99,6 +99,8 @@ pub struct SeatSource {
     pub output: Option<String>,
     /// Which backend of vdisplayd made the Output, in one word.
     pub desktop: Option<String>,
+    /// A Seat was opened on this Output before, which may have died with buttons down.
+    pub again: Option<bool>,
 }
 
 impl OutputSpec {

@@ -52,12 +52,17 @@ impl Display for Vdisplayd {
 
 /// Opens what vdisplayd's answer describes.
 fn open(source: SeatSource, layout: &Layout) -> Result<Box<dyn Backend>, Failure> {
-    let SeatSource { kind, fd, output, desktop } = source;
+    let SeatSource { kind, fd, output, desktop, again } = source;
     match (kind.as_str(), fd, output) {
         ("wayland", Some(fd), Some(output)) => {
             let socket = UnixStream::from(OwnedFd::from(fd));
             let desktop = desktop.unwrap_or_else(|| "a compositor".to_owned());
-            Ok(Box::new(Wlr::open(socket, &output, &desktop, layout)?))
+            let mut wlr = Wlr::open(socket, &output, &desktop, layout)?;
+            // Unless vdisplayd knows better.
+            if again != Some(false) {
+                wlr.let_go();
+            }
+            Ok(Box::new(wlr))
         }
         (kind, fd, output) => Err(Failure::new(
             FailureClass::Internal,

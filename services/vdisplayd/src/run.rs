@@ -1,10 +1,15 @@
 //! The one event loop: orders of captured, leases that run out, apps that end.
 
-use std::{collections::BTreeMap, future::Future, pin::pin, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    future::Future,
+    pin::pin,
+    sync::Arc,
+};
 
 use lumen_ipc::{
     Failure, Mode, SessionId,
-    bus::{OutputSpec, Source},
+    bus::{OutputSpec, SeatSource, Source},
 };
 use lumen_stage::{
     Boot, Bus, Exit, boot,
@@ -52,6 +57,8 @@ pub struct Run {
     pub(crate) orders: mpsc::Sender<Order>,
     /// Apps that wait for their Output's monitor.
     pub(crate) waiting: BTreeMap<SessionId, Waiting>,
+    /// Sessions whose Output was made since our start and on which no Seat was opened yet.
+    untouched: BTreeSet<SessionId>,
     /// `None` until the stage has its name.
     pub(crate) bus: Option<Bus>,
     pulses: Pulses,
@@ -124,6 +131,7 @@ impl Run {
             shown,
             orders,
             waiting: BTreeMap::new(),
+            untouched: BTreeSet::new(),
             bus: None,
             pulses,
             pulse: None,
@@ -199,8 +207,12 @@ impl Run {
                 let _ = answer.send(Ok(()));
             }
             Order::Seat { session, answer } => {
+                let seat = self.backend.seat(session).await.map(|seat| {
+                    let again = !self.untouched.remove(&session);
+                    SeatSource { again: Some(again), ..seat }
+                });
                 // As above; and nothing is made, so nothing is to be undone.
-                let _ = answer.send(self.backend.seat(session).await);
+                let _ = answer.send(seat);
             }
             Order::Captured(pid) => self.displays.handle_captured(pid, now_ns()),
             Order::AppEnded(session) => self.describe_app(session, true).await,
@@ -258,6 +270,7 @@ impl Run {
             self.expect_app(session, waiting, acquired.ready).await;
         }
         if acquired.fresh {
+            self.untouched.insert(session);
             tracing::info!(SESSION = %session, "{mode} on {}: {}", acquired.made.backend, acquired.made.why);
         }
         Ok(source(acquired))
@@ -300,6 +313,7 @@ impl Run {
     async fn take_away(&mut self, session: SessionId) {
         self.displays.handle_gone(session);
         self.waiting.remove(&session);
+        self.untouched.remove(&session);
         let has_apps = self.has_desktops();
         let work = async {
             // The Output goes even if its app does not: it takes the app's windows along.

@@ -52,7 +52,7 @@ impl Seen {
     /// The keys and buttons that are down in the end, as a program knows it that heard all this.
     ///
     /// # Errors
-    /// Something went down or up twice.
+    /// Something went down twice, or a key up.
     pub fn held(&self) -> Result<BTreeSet<u32>, SeenError> {
         let mut held = BTreeSet::new();
         for thing in &self.0 {
@@ -60,14 +60,18 @@ impl Seen {
                 Thing::Key { code, pressed: true, .. } | Thing::Button { code, pressed: true, .. } => {
                     held.insert(code).then_some(()).ok_or(SeenError::PressedTwice(code))?;
                 }
-                Thing::Key { code, pressed: false, .. } | Thing::Button { code, pressed: false, .. } => {
+                Thing::Key { code, pressed: false, .. } => {
                     held.remove(&code).then_some(()).ok_or(SeenError::ReleasedTwice(code))?;
                 }
+                // A pointer that succeeds one that died lets go of every button, to be sure; programs do nothing at it.
+                Thing::Button { code, pressed: false, .. } => drop(held.remove(&code)),
                 Thing::Enter(ref keys) => {
                     held.retain(is_button);
                     held.extend(keys);
                 }
                 Thing::Leave => held.retain(is_button),
+                // It leaves no window while a button is down, save when the pointer itself is gone.
+                Thing::PointerLeft => held.retain(|code| !is_button(code)),
                 _ => {}
             }
         }

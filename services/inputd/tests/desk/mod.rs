@@ -85,6 +85,11 @@ impl Sway {
         UnixStream::connect(self.entry("wayland-").unwrap()).unwrap()
     }
 
+    /// Where programs connect to it.
+    pub fn socket(&self) -> PathBuf {
+        self.entry("wayland-").unwrap()
+    }
+
     /// `swaymsg` with these words.
     pub fn message(&self, words: &[&str]) {
         let mut command = user_command(&self.dir, "swaymsg");
@@ -180,12 +185,17 @@ struct Direct {
     sway: PathBuf,
     output: String,
     layout: Layout,
+    again: bool,
 }
 
 impl Display for Direct {
     fn seat(&self, _: SessionId, _: &Pulse) -> Result<Box<dyn Backend>, Failure> {
         let socket = UnixStream::connect(&self.sway).unwrap();
-        Ok(Box::new(Wlr::open(socket, &self.output, "sway", &self.layout)?))
+        let mut wlr = Wlr::open(socket, &self.output, "sway", &self.layout)?;
+        if self.again {
+            wlr.let_go();
+        }
+        Ok(Box::new(wlr))
     }
 }
 
@@ -199,8 +209,17 @@ pub struct Inputd {
 
 impl Inputd {
     pub fn start(sway: &Sway, output: &str, layout: &str) -> Self {
+        Self::start_on(sway, output, layout, false)
+    }
+
+    /// After one that was killed.
+    pub fn succeed(sway: &Sway, output: &str) -> Self {
+        Self::start_on(sway, output, "us", true)
+    }
+
+    fn start_on(sway: &Sway, output: &str, layout: &str, again: bool) -> Self {
         let layout = Layout::try_from(layout.to_owned()).unwrap();
-        let display = Direct { sway: sway.entry("wayland-").unwrap(), output: output.to_owned(), layout };
+        let display = Direct { sway: sway.socket(), output: output.to_owned(), layout, again };
         let (counts, shown, lease) = (Counts::default(), Shown::default(), Duration::from_millis(200));
         let office = Office {
             generation: Generation(2),

@@ -1,7 +1,7 @@
 //! The backend *wlr*: zwp_virtual_keyboard_v1 and zwlr_virtual_pointer_v1 of wlroots' compositors.
 //!
-//! The connection is a fresh one that vdisplayd opened; what it made dies with it, and the compositor then lets go of
-//! every key and button by itself. So a killed inputd leaves nothing down.
+//! The connection is a fresh one that vdisplayd opened; what it made dies with it. wlroots then lets go of every key by
+//! itself, but not of the buttons (seen with sway 1.7): a pointer that comes after one that was killed lets go of them first.
 
 mod compositor;
 mod keyboard;
@@ -108,6 +108,12 @@ impl Wlr {
             "{desktop} takes virtual-keyboard-v1 and wlr-virtual-pointer on {output}; layout: {origin}"
         );
         Ok(Self { compositor, keyboard, pointer, why })
+    }
+
+    /// Lets go of all buttons, whoever pressed them: those of a pointer that died are down for ever else, and every motion
+    /// goes to the window that they were pressed on.
+    pub fn let_go(&mut self) {
+        BUTTONS.for_each(|code| self.pointer.button(code, false));
     }
 }
 

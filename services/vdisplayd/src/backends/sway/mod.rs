@@ -98,6 +98,7 @@ impl Sway {
             fd: Some(stream.into()),
             output: placed.made.output.clone(),
             desktop: Some(placed.made.backend.to_owned()),
+            again: None,
         })
     }
 
