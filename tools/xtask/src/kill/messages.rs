@@ -1,9 +1,8 @@
 //! A death at each boundary of the messages between the stages: before one is sent, when it was sent, and when it was taken
 //! and not yet looked at. That a boundary was not come to is a failure as well. Promise C4.
 //!
-//! Which messages: those that a stream of a moving picture has (inputd, which cannot type yet, says so), and the goodbye of
-//! a stage that is told to end. The others' `Failed`, `Unreadable` and `Close` come when there is no stream or no more; the
-//! pointer's come to clients that want it apart.
+//! Which messages: those that a stream of a moving picture has, and the goodbye of a stage that is told to end. `Failed`,
+//! `Unreadable` and `Close` come when there is no stream or no more; the pointer's come to clients that want it apart.
 //!
 //! Sabotage: tell the readers of a link what holds for it only once and not after each greeting, or leave a boundary out.
 
@@ -32,7 +31,7 @@ const SAID: &[(&str, &str, &str)] = &[
     ("transportd", "ToEncode-Sent", "encoded"),
     ("transportd", "ToInput-Held", "inputd"),
     ("inputd", "Hello", "captured"),
-    ("inputd", "FromInput-Failed", "transportd"),
+    ("inputd", "FromInput-Ready", "transportd"),
 ];
 /// What a stage says when it is told to end, and to whom.
 const GOODBYES: &[(&str, &str, &str)] = &[
