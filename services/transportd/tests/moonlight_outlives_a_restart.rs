@@ -28,7 +28,7 @@ async fn killed(doomed: Doomed, host: Host) -> (Doomed, Host) {
 }
 
 /// Sabotage: keep ENet's state, the replay window, a counter or the held keys in the process; acknowledge before the record is
-/// written; or forgive a session that kills its host only when RTSP comes.
+/// written; let go of what a client of GameStream holds when it is heard again; or forgive a session that kills its host only when RTSP comes.
 #[tokio::test]
 async fn enet_makes_no_new_connect_and_no_frame_number_comes_twice() {
     let (mut doomed, mut host) = Doomed::start();
@@ -60,6 +60,7 @@ async fn enet_makes_no_new_connect_and_no_frame_number_comes_twice() {
         control.input(7, &[0, 1, 0, 0]);
         until("the mouse", || host.fakes.inputs()[said..].contains(&ToInput::Motion { dx: 256, dy: 0 }))
             .await;
+        assert!(!host.fakes.inputs()[before..].contains(&held(&[])), "the client still holds its key");
         assert_eq!(host.launches.current(&caller(1).fingerprint), Some(7));
     }
     control.key(b'Q', false);

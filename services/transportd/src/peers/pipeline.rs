@@ -292,10 +292,13 @@ impl Pipeline {
         let _ = self.seat.handle(input);
     }
 
-    /// The client is here, anew or for the first time: pictures flow, and it tells what it holds.
+    /// The client is here, anew or for the first time: pictures flow, and it tells what it holds if its protocol lets it.
     pub fn welcome(&self) {
         self.pause(false);
-        self.let_go();
+        // One of GameStream never noticed that it was gone: what it holds is in the record.
+        if self.live.protocol == Protocol::Lumen1 {
+            self.let_go();
+        }
         self.live().record.forgive();
     }
 
