@@ -9,13 +9,20 @@ use lumen_core::{
 };
 use quinn::{Chunk, Connection, ConnectionError, ReadError, RecvStream, SendStream};
 
-use crate::{connection::Dialer, failure::Failure};
+use crate::{
+    connection::{DIAL_DEADLINE, Dialer},
+    failure::Failure,
+};
 
 /// Because the frames in flight at the end shall still be counted, and a host answers a stop at once.
 const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Most bytes of the control stream read at once.
 const READ: usize = 16 << 10;
+
+/// For the first attempt at a host that was lost, because one that dies while it shakes hands leaves an attempt that nobody
+/// will answer. Each further one has twice the time of the one before, so that a slow network gets its turn.
+const REDIAL_DEADLINE: Duration = Duration::from_millis(300);
 
 /// A connection and the first stream that the client opened on it.
 #[derive(Debug)]
@@ -26,11 +33,24 @@ pub struct Link {
 }
 
 impl Link {
-    /// Dials, until `deadline`.
+    /// Dials.
     ///
     /// # Errors
     /// As [`Dialer::dial`].
-    pub async fn open(dialer: &Dialer, deadline: Duration) -> Result<Self, Failure> {
+    pub async fn open(dialer: &Dialer) -> Result<Self, Failure> {
+        Self::open_within(DIAL_DEADLINE, dialer).await
+    }
+
+    /// Dials a host that was lost, after so many vain `attempts`.
+    ///
+    /// # Errors
+    /// As [`Dialer::dial`].
+    pub async fn reopen(dialer: &Dialer, attempts: u32) -> Result<Self, Failure> {
+        let deadline = REDIAL_DEADLINE.saturating_mul(1u32.checked_shl(attempts).unwrap_or(u32::MAX));
+        Self::open_within(deadline.min(DIAL_DEADLINE), dialer).await
+    }
+
+    async fn open_within(deadline: Duration, dialer: &Dialer) -> Result<Self, Failure> {
         let connection = dialer.dial(deadline).await?;
         let (send, receive) = connection.open_bi().await.map_err(|error| dialer.explain(&error))?;
         Ok(Self { connection, send, receive })

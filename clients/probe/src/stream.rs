@@ -14,7 +14,7 @@ use crate::{
     args::{self, Cursor, StreamArgs},
     change::{Schedule, Wish},
     clock::Clock,
-    connection::{DIAL_DEADLINE, Dialer},
+    connection::Dialer,
     failure::Failure,
     link::Link,
     notice::Notice,
@@ -32,10 +32,6 @@ const NOTHING_DUE: Duration = Duration::from_secs(1);
 
 /// Between two attempts to dial a host that was lost.
 const REDIAL: Duration = Duration::from_millis(50);
-
-/// The first attempt's deadline, because a host that dies while it shakes hands leaves an attempt that nobody will answer.
-/// Each further one has twice the time of the one before, so that a slow network gets its turn.
-const REDIAL_DEADLINE: Duration = Duration::from_millis(300);
 
 /// How a session ended.
 #[derive(Debug)]
@@ -102,7 +98,7 @@ impl<'a> Stream<'a> {
         let script = args.script.as_deref().map(Script::read).transpose()?.unwrap_or_default();
         let clock = Clock::ahead_by(args.clock_offset);
         let started = clock.now();
-        let link = Link::open(dialer, DIAL_DEADLINE).await?;
+        let link = Link::open(dialer).await?;
         let now = clock.now();
         let config = ClientConfig { name: "lumen-probe".into(), launch: launch(args) };
         let (notify, notices) = unbounded_channel();
@@ -242,9 +238,9 @@ impl<'a> Stream<'a> {
 
     /// Dials until there is a connection or the session's patience is over.
     async fn redial(&mut self) -> Result<(), End> {
-        let mut patience = REDIAL_DEADLINE;
+        let mut attempts = 0;
         loop {
-            match Link::open(self.dialer, patience).await {
+            match Link::reopen(self.dialer, attempts).await {
                 Ok(link) => {
                     self.link = Some(link);
                     self.connections += 1;
@@ -256,7 +252,7 @@ impl<'a> Stream<'a> {
                         return Err(End::Failed(failure));
                     }
                     tokio::time::sleep(REDIAL).await;
-                    patience = (2 * patience).min(DIAL_DEADLINE);
+                    attempts += 1;
                 }
                 Err(failure) => return Err(End::Failed(failure)),
             }
