@@ -11,6 +11,10 @@ use crate::{Delivery, LinkMessage, failure::Failure};
 /// Keys and buttons that may be held at once.
 pub const MAX_HELD: usize = 32;
 
+/// In a key's code: it is the key that types what the rest of the code, a place, types on a US keyboard; the place itself where
+/// there is no such key.
+pub const BY_MEANING: u16 = 0x8000;
+
 /// Longest text of one message in bytes.
 pub const MAX_TEXT: usize = 256;
 

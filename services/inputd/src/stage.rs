@@ -3,8 +3,8 @@
 //! The held set is State: whatever was lost, the next one makes it right, because only the difference is played.
 //! Nothing is played for a set that says what is so already, so a lone modifier is never tapped.
 //!
-//! More than [`EVENTS_PER_SECOND`] wait, and what waits becomes one: motion and scrolling are added up, of positions the
-//! newest counts, and of held sets the newest once [`QUEUE`] events wait. So a flood costs its own session time and
+//! More than [`EVENTS_PER_SECOND`] wait, and what waits becomes one: motion and scrolling are added up, texts are joined, of
+//! positions the newest counts, and of held sets the newest once [`QUEUE`] events wait. So a flood costs its own session time and
 //! nobody memory, and what is held in the end is what the client holds.
 
 use std::{
@@ -26,6 +26,10 @@ const BURST: u32 = 100;
 /// Bytes of text a second that a session may type, and at once after a rest. Because nobody speaks faster, and each byte is
 /// two events for the program that reads it.
 pub const TEXT_BYTES_PER_SECOND: u32 = 4096;
+
+/// Most bytes that texts which follow one another become one of. Because each costs the program a keymap, and clients of
+/// GameStream send characters one by one.
+const MOST_TEXT: usize = 1024;
 
 /// Events that wait before held sets are skipped.
 const QUEUE: usize = 256;
@@ -194,7 +198,7 @@ impl Hands {
         self.losses.texts += number - self.last_text - 1;
         self.last_text = number;
         if self.text_quota.take(text.len() as u64, now_ns) {
-            self.events.push_back(Event::Text(text));
+            self.push(Event::Text(text));
         } else {
             self.losses.texts_over_quota += 1;
         }
@@ -215,6 +219,9 @@ impl Event {
                 (*dx, *dy) = (dx.saturating_add(*more_x), dy.saturating_add(*more_y));
             }
             (Self::Position { x, y }, Self::Position { x: new_x, y: new_y }) => (*x, *y) = (*new_x, *new_y),
+            (Self::Text(text), Self::Text(more)) if text.len() + more.len() <= MOST_TEXT => {
+                text.push_str(more)
+            }
             _ => return false,
         }
         true
@@ -269,8 +276,8 @@ mod tests {
     fn text_is_typed_once_and_lost_ones_are_counted() {
         let mut hands = Hands::default();
         let text = |number| ToInput::Text { number, text: number.to_string() };
-        let events = play(&mut hands, [text(1), text(1), text(4), text(3)]);
-        assert_eq!(events, [Event::Text("1".into()), Event::Text("4".into())]);
+        let events = play(&mut hands, [text(1), text(1), held(&[30]), text(4), text(3), text(5)]);
+        assert_eq!(events, [Event::Text("1".into()), Event::Press(30), Event::Text("45".into())]);
         assert_eq!((hands.take_losses().texts, hands.take_losses().texts), (2, 0));
     }
 
@@ -341,9 +348,14 @@ mod tests {
         for number in 1..=100 {
             hands.handle_message(ToInput::Text { number, text: "x".repeat(256) }, 0);
         }
-        assert_eq!(hands.events.len(), 16);
-        assert_eq!(hands.take_losses(), Losses { texts_over_quota: 84, ..Losses::default() });
+        let bytes = |hands: &Hands| -> usize {
+            let texts =
+                hands.events.iter().map(|event| if let Event::Text(text) = event { text.len() } else { 0 });
+            texts.sum()
+        };
+        assert_eq!((hands.events.len(), bytes(&hands)), (4, 4096));
+        assert_eq!(hands.take_losses(), Losses { texts_over_quota: 84, coalesced: 12, ..Losses::default() });
         hands.handle_message(ToInput::Text { number: 101, text: "x".repeat(256) }, 62_500_000);
-        assert_eq!(hands.events.len(), 17);
+        assert_eq!(bytes(&hands), 4096 + 256);
     }
 }

@@ -70,8 +70,11 @@ fn killed_inputd_leaves_nothing_down_and_its_successor_holds_what_the_client_hol
     let mut successor = Inputd::succeed(&sway, "HEADLESS-1");
     successor.hold(&HELD);
     assert_eq!(successor.word(), FromInput::Ready);
-    // The button went down before the program took notice of the new pointer, and is told to nobody then.
-    watch.until("the keys that the client holds are down again", |seen| seen.held() == Ok([30, 42].into()));
+    // The button may have gone down before the program took notice of the new pointer, and is told to nobody then.
+    let keys = [30, 42].into();
+    watch.until("the keys that the client holds are down again", |seen| {
+        seen.held().is_ok_and(|held| held.is_superset(&keys))
+    });
     successor.send(ToInput::Position { x: 9, y: 9 });
     successor.hold(&HELD[..1]);
     watch.until("one is up", |seen| seen.held() == Ok([42].into()));

@@ -1,12 +1,17 @@
 //! The keyboard, with the state that the protocol leaves to its client: which modifiers the keys make.
 
-use std::{collections::BTreeSet, os::fd::AsFd};
+use std::{collections::BTreeMap, os::fd::AsFd};
 
 use wayland_client::protocol::wl_keyboard::KeymapFormat;
 use wayland_protocols_misc::zwp_virtual_keyboard_v1::client::zwp_virtual_keyboard_v1::ZwpVirtualKeyboardV1;
 use xkbcommon::xkb::{self, KeyDirection, Keymap, State};
 
-use super::{WlrError, keymap::file, now_ms, text::Run};
+use super::{
+    WlrError,
+    keymap::{Meanings, file},
+    now_ms,
+    text::Run,
+};
 use crate::counts::Refused;
 
 /// Modifiers that are depressed, latched and locked, and the layout.
@@ -18,27 +23,43 @@ pub(super) struct Keyboard {
     keymap: String,
     state: State,
     modifiers: Modifiers,
-    held: BTreeSet<u16>,
+    meanings: Meanings,
+    /// The keys that are down, by their codes, and where they are.
+    held: BTreeMap<u16, u16>,
 }
 
 impl Keyboard {
     pub(super) fn new(device: ZwpVirtualKeyboardV1, keymap: &Keymap) -> Result<Self, WlrError> {
         let (text, state) = (keymap.get_as_string(xkb::KEYMAP_FORMAT_TEXT_V1), State::new(keymap));
-        let keyboard = Self { device, keymap: text, state, modifiers: (0, 0, 0, 0), held: BTreeSet::new() };
+        let (modifiers, meanings) = ((0, 0, 0, 0), Meanings::of(keymap));
+        let keyboard = Self { device, keymap: text, state, modifiers, meanings, held: BTreeMap::new() };
         keyboard.upload(&keyboard.keymap)?;
         Ok(keyboard)
     }
 
-    /// A key by its evdev code goes down or up.
+    /// A key by its code goes down or up. Two codes may be of one key, which is down while one of them is.
     pub(super) fn key(&mut self, code: u16, pressed: bool) {
-        let direction = if pressed { KeyDirection::Down } else { KeyDirection::Up };
-        if pressed {
-            self.held.insert(code);
+        let place = if pressed {
+            let place = self.meanings.place(code);
+            let is_down = self.is_down(place);
+            self.held.insert(code, place);
+            if is_down { None } else { Some(place) }
         } else {
-            self.held.remove(&code);
+            self.held.remove(&code).filter(|place| !self.is_down(*place))
+        };
+        if let Some(place) = place {
+            self.stroke(place, pressed);
         }
-        self.device.key(now_ms(), code.into(), pressed.into());
-        self.state.update_key(u32::from(code + 8).into(), direction);
+    }
+
+    fn is_down(&self, place: u16) -> bool {
+        self.held.values().any(|held| *held == place)
+    }
+
+    fn stroke(&mut self, place: u16, pressed: bool) {
+        let direction = if pressed { KeyDirection::Down } else { KeyDirection::Up };
+        self.device.key(now_ms(), place.into(), pressed.into());
+        self.state.update_key(u32::from(place + 8).into(), direction);
         let modifiers = (
             self.state.serialize_mods(xkb::STATE_MODS_DEPRESSED),
             self.state.serialize_mods(xkb::STATE_MODS_LATCHED),
@@ -57,7 +78,7 @@ impl Keyboard {
     pub(super) fn text(&mut self, text: &str) -> Result<Option<Refused>, WlrError> {
         let (mut rest, mut refused) = (text, 0);
         while !rest.is_empty() {
-            let (run, left, left_out) = Run::cut(rest, |code| self.held.contains(&code));
+            let (run, left, left_out) = Run::cut(rest, |place| self.is_down(place));
             (rest, refused) = (left, refused + left_out);
             if run.strokes().is_empty() {
                 continue;

@@ -11,7 +11,7 @@ mod text;
 
 use std::os::{fd::BorrowedFd, unix::net::UnixStream};
 
-use lumen_ipc::{Failure, FailureClass};
+use lumen_ipc::{Failure, FailureClass, input::BY_MEANING};
 
 use self::{compositor::Compositor, keyboard::Keyboard, pointer::Pointer};
 use super::Backend;
@@ -131,7 +131,7 @@ impl Backend for Wlr {
             Event::Press(code) | Event::Release(code) => {
                 let pressed = matches!(event, Event::Press(_));
                 match code {
-                    code if KEYS.contains(code) => self.keyboard.key(*code, pressed),
+                    code if KEYS.contains(&(code & !BY_MEANING)) => self.keyboard.key(*code, pressed),
                     code if BUTTONS.contains(code) => self.pointer.button(*code, pressed),
                     _ => return Ok(Some(Refused::Code)),
                 }

@@ -7,7 +7,7 @@ pub(super) const MARK: &str = "lumen-text";
 
 /// The keys that print on a usual keyboard, by evdev code. Because programs that look at positions as well shall see
 /// neither Escape nor a function key.
-const PRINTING: [std::ops::RangeInclusive<u16>; 4] = [2..=13, 16..=27, 30..=40, 43..=53];
+pub(super) const PRINTING: [std::ops::RangeInclusive<u16>; 4] = [2..=13, 16..=27, 30..=40, 43..=53];
 
 /// Some characters, all of one keymap, in the order in which they are typed.
 #[derive(Debug, Default)]
