@@ -7,13 +7,14 @@
 //!                                                                                          each one store, never torn
 //! 2304  slot of [`Way`]  ‖  2560  slot of [`Way`]: written in turn; the valid one with the higher turn counts
 //! 2816  slot of [`Terms`], written once, of a GameStream session
+//! 3584  slot of [`Grip`]  ‖  3840  slot of [`Grip`]: written in turn, likewise; of a lumen/1 session
 //! 4096  slot of [`Talk`]  ‖  96 KiB on, slot of [`Talk`]: written in turn, likewise; only where there are terms
 //! ```
 //! **Invariant:** a number is advanced here before anything that carries it is sealed, so that a restart goes on at a
 //! number that nobody has seen.
 //!
-//! Version 1 ended with `adoptions`, version 2 with `texts`, version 3 with the ways; what came after reads as zero, which
-//! means: the mode of the launch, no text yet, the pointer in the picture, lumen/1.
+//! Version 1 ended with `adoptions`, version 2 with `texts`, version 3 with the ways, version 4 had no grip; what came after reads
+//! as zero, which means: the mode of the launch, no text yet, the pointer in the picture, lumen/1, nothing held.
 
 pub(crate) mod gamestream;
 mod slot;
@@ -39,12 +40,12 @@ use serde::{Deserialize, Serialize};
 pub use gamestream::{ControlNumbers, Talk, Terms};
 use slot::{read, read_slot, write, write_slot};
 
-use crate::{recover, video::outlet::Destination};
+use crate::{peers::hands::Held, recover, video::outlet::Destination};
 
 const BYTES: u64 = 4096;
 const MAGIC: [u8; 8] = *b"lumenses";
 /// Raised with each change of the layout.
-const VERSION: u32 = 4;
+const VERSION: u32 = 5;
 /// What the versions before wrote is read as well.
 const OLDEST: u32 = 1;
 
@@ -59,6 +60,7 @@ const POINTER: usize = 2096;
 const PLAYING: usize = 2104;
 const CONTROL: usize = 2112;
 const WAYS: [usize; 2] = [2304, 2560];
+const GRIPS: [usize; 2] = [3584, 3840];
 
 /// Incarnations in a row that may adopt a session without its client coming back: a session on which each of them
 /// dies must not be passed on for ever.
@@ -98,6 +100,13 @@ struct Way {
     hello: u64,
     to: SocketAddr,
     from: Option<IpAddr>,
+}
+
+/// What a client of lumen/1 holds down.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Grip {
+    turn: u64,
+    held: Held,
 }
 
 /// Why there is no record.
@@ -277,6 +286,25 @@ impl Record {
         let _ = write_slot(&mut memory, if turn.is_multiple_of(2) { even } else { odd }, &way);
     }
 
+    /// Keys and buttons that the client holds, as far as it was heard.
+    pub fn held(&self) -> Held {
+        let talk = self.talk().map(|talk| talk.held);
+        talk.or_else(|| newest_grip(&self.lock()).map(|grip| grip.held)).unwrap_or_default()
+    }
+
+    /// A client of lumen/1 holds something else.
+    pub fn set_held(&self, held: &Held) {
+        let mut memory = self.lock();
+        let turn = newest_grip(&memory).map_or(1, |grip| grip.turn + 1);
+        let [even, odd] = GRIPS;
+        // As many codes as there can be, and a number, fit a slot.
+        let _ = write_slot(
+            &mut memory,
+            if turn.is_multiple_of(2) { even } else { odd },
+            &Grip { turn, held: held.clone() },
+        );
+    }
+
     fn number(&self, at: usize) -> u64 {
         read(&self.lock(), at).map(u64::from_le_bytes).unwrap_or_default()
     }
@@ -317,6 +345,11 @@ fn launched_mode(fixed: &Fixed) -> Mode {
 fn newest(memory: &SharedMemory) -> Option<Way> {
     let ways = WAYS.into_iter().filter_map(|at| read_slot::<Way>(memory, at));
     ways.max_by_key(|way| way.turn)
+}
+
+fn newest_grip(memory: &SharedMemory) -> Option<Grip> {
+    let grips = GRIPS.into_iter().filter_map(|at| read_slot::<Grip>(memory, at));
+    grips.max_by_key(|grip| grip.turn)
 }
 
 #[cfg(test)]

@@ -186,7 +186,8 @@ impl Transport1 {
     /// for its client, or what keeps the pictures away), `input` (s: what inputd says), and counted since the launch
     /// (t): `frames`, of them `repeats` and `idrs`, `bytes`, `datagrams`, `sends` (calls of the kernel), `unsent`,
     /// `forged`, `replayed`, `headless`, `unusable`, `bad_shapes` (of a pointer), `unreadable` and
-    /// `unsaid` (messages of a Moonlight client that are none, inputs that no seat can be told), `links` (to encoded), `largest_burst` (datagrams in one send).
+    /// `unsaid` (messages of a Moonlight client that are none, inputs that no seat can be told), `dropped_inputs` (motion and
+    /// texts that inputd was not told in time), `links` (to encoded), `largest_burst` (datagrams in one send).
     fn sessions(&self) -> Vec<Dict> {
         self.peers.sessions().iter().map(|live| describe(live)).collect()
     }
@@ -282,6 +283,7 @@ fn describe(live: &Live) -> Dict {
         ("bad_shapes", &figures.bad_shapes),
         ("unreadable", &figures.unreadable),
         ("unsaid", &figures.unsaid),
+        ("dropped_inputs", &figures.dropped_inputs),
         ("links", &figures.links),
         ("largest_burst", &figures.largest_burst),
     ];

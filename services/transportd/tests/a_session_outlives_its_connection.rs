@@ -4,7 +4,11 @@
 
 mod scene;
 
-use lumen_core::{CloseReason, control::Launched};
+use lumen_core::{
+    CloseReason,
+    control::{Input, Launched},
+};
+use lumen_ipc::input::ToInput;
 use lumen_transportd::{identity::Identity, peers::session::Mail};
 use scene::{
     Doomed, Host, KEEP, PATIENCE,
@@ -84,6 +88,11 @@ async fn the_next_incarnation_streams_on_and_the_client_comes_back() {
     let (doomed, host) = Doomed::start();
     let (me, mut client, launched, mut video) = streaming(&host).await;
     let last = video.frames(30).await.last().unwrap().number;
+    client.session.input(Input::Key { code: 30, pressed: true });
+    client.flush().await;
+    let held = |codes: &[u16]| ToInput::Held(codes.iter().copied().collect());
+    until("the key", || host.fakes.inputs().ends_with(&[held(&[30])])).await;
+    let said = host.fakes.inputs().len();
     let (stored, state, fakes): (_, _, Fakes) = (host.stored(), Arc::clone(&host.state), host.fakes.clone());
     let pulses = host.pulses.clone();
     doomed.die();
@@ -102,6 +111,11 @@ async fn the_next_incarnation_streams_on_and_the_client_comes_back() {
     assert!(resumed.next_frame > last);
     tokio::time::sleep(PATIENCE).await;
     video.frames(30).await;
+    let told = next.fakes.inputs().split_off(said);
+    assert!(!told.is_empty() && !told.contains(&held(&[])), "its key stays down: {told:?}");
+    client.session.input(Input::Key { code: 30, pressed: false });
+    client.flush().await;
+    until("the key's way up", || next.fakes.inputs().ends_with(&[held(&[])])).await;
     client.session.stop();
     client.flush().await;
     until("the end", || next.peers.sessions().is_empty()).await;

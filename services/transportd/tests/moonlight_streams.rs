@@ -6,7 +6,10 @@ mod scene;
 
 use std::{net::UdpSocket, time::Duration};
 
-use lumen_ipc::{Failure, FailureClass, input::ToInput};
+use lumen_ipc::{
+    Failure, FailureClass,
+    input::{BY_MEANING, ToInput},
+};
 use lumen_transportd::gamestream::streams::{Refused, Streams};
 use scene::{
     Host, KEEP,
@@ -72,6 +75,14 @@ async fn control_asks_for_idrs_and_moves_the_seat() {
     let held = |codes: &[u16]| ToInput::Held(codes.iter().copied().collect());
     let expected = [held(&[30]), moved, ToInput::Scroll { dx: 0, dy: -120 }, held(&[])];
     until("the inputs", || host.fakes.inputs().ends_with(&expected)).await;
+    // What an on-screen keyboard sends for "B", and a key that it does not know the place of.
+    let said = host.fakes.inputs().len();
+    control.input(3, &[0, b'B', 0x80, 1, 0, 0]);
+    control.input(4, &[0, b'B', 0x80, 1, 0, 0]);
+    control.input(3, &[1, b'Z', 0x80, 0, 0, 0]);
+    let meant = 44 | BY_MEANING;
+    let expected = [held(&[42]), held(&[42, 48]), held(&[48]), held(&[]), held(&[meant])];
+    until("the keys", || host.fakes.inputs()[said..] == expected).await;
     assert_eq!(control.heard().messages[0], (0x010e, [0; 27].to_vec()), "no HDR");
     // What no seat can be told: counted, and the session goes on.
     control.input(0x0d, &[1, 0]);

@@ -4,12 +4,15 @@ use super::MalformedMessage;
 use super::fields::{Reader, Writer};
 use super::messages::MAX_TEXT_LEN;
 
+/// In a key's code: not the place counts, but what the key means.
+pub const BY_MEANING: u16 = 0x8000;
+
 /// What a person did at the client. Its `Debug` tells the kind only, because what is typed must never be logged.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Input {
     /// A key, by its Linux evdev code.
     Key {
-        /// `KEY_*`.
+        /// `KEY_*`: its place. With [`BY_MEANING`], the key that types at the host what this one types on a US keyboard.
         code: u16,
         /// Down.
         pressed: bool,
@@ -44,6 +47,8 @@ pub enum Input {
     },
     /// Text as such, for input methods.
     Text(String),
+    /// All keys and buttons that are down, by their codes; at most 255 are said. What else was down is not any more.
+    Held(Vec<u16>),
 }
 
 impl std::fmt::Debug for Input {
@@ -55,6 +60,7 @@ impl std::fmt::Debug for Input {
             Self::MotionTo { .. } => "MotionTo(…)",
             Self::Scroll { .. } => "Scroll(…)",
             Self::Text(_) => "Text(…)",
+            Self::Held(_) => "Held(…)",
         })
     }
 }
@@ -64,7 +70,11 @@ impl Input {
     pub fn code(&self) -> Option<u16> {
         match self {
             Self::Key { code, .. } | Self::Button { code, .. } => Some(*code),
-            Self::Motion { .. } | Self::MotionTo { .. } | Self::Scroll { .. } | Self::Text(_) => None,
+            Self::Motion { .. }
+            | Self::MotionTo { .. }
+            | Self::Scroll { .. }
+            | Self::Text(_)
+            | Self::Held(_) => None,
         }
     }
 
@@ -77,6 +87,10 @@ impl Input {
             Self::MotionTo { x, y } => to.u8(4).u16(*x).u16(*y),
             Self::Scroll { dx, dy } => to.u8(5).i32(*dx).i32(*dy),
             Self::Text(text) => to.u8(6).text(text, MAX_TEXT_LEN),
+            Self::Held(codes) => {
+                let count = u8::try_from(codes.len()).unwrap_or(u8::MAX);
+                codes.iter().take(count.into()).fold(to.u8(7).u8(count), |to, code| to.u16(*code))
+            }
         };
     }
 
@@ -89,6 +103,10 @@ impl Input {
             4 => Self::MotionTo { x: from.u16()?, y: from.u16()? },
             5 => Self::Scroll { dx: from.i32()?, dy: from.i32()? },
             6 => Self::Text(from.text(MAX_TEXT_LEN)?),
+            7 => {
+                let count = from.u8()?;
+                Self::Held((0..count).map(|_| from.u16()).collect::<Result<_, _>>()?)
+            }
             _ => return Ok(None),
         }))
     }

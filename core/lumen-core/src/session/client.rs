@@ -47,20 +47,20 @@ pub enum ClientEvent {
 struct Wishes {
     bitrate_bps: Option<u32>,
     mode: Option<Mode>,
-    /// The presses of all keys and buttons that are down, in their order.
-    held: Vec<Input>,
+    /// The codes of all keys and buttons that are down, in the order in which they went down.
+    held: Vec<u16>,
 }
 
 impl Wishes {
     /// Keeps account of what is down.
     fn hold(&mut self, input: &Input) {
-        let pressed = match *input {
-            Input::Key { pressed, .. } | Input::Button { pressed, .. } => pressed,
-            _ => return,
-        };
-        self.held.retain(|held| held.code() != input.code());
-        if pressed {
-            self.held.push(input.clone());
+        match input {
+            Input::Key { code, pressed } | Input::Button { code, pressed } => {
+                self.held.retain(|held| held != code);
+                self.held.extend(pressed.then_some(*code));
+            }
+            Input::Held(codes) => self.held.clone_from(codes),
+            Input::Motion { .. } | Input::MotionTo { .. } | Input::Scroll { .. } | Input::Text(_) => {}
         }
     }
 }
@@ -207,8 +207,8 @@ impl ClientSession {
         self.say(&Message::Stats(stats));
     }
 
-    /// Passes on what a person did. What is held is said again on a new connection, because the host lets go of it when it
-    /// loses the client.
+    /// Passes on what a person did. What is held is said again on a new connection, because the host may have lost it, or let
+    /// go of it when it lost the client.
     pub fn input(&mut self, input: Input) {
         self.wishes.hold(&input);
         self.say(&Message::Input(input));
@@ -302,9 +302,7 @@ impl ClientSession {
         if let Some(mode) = self.wishes.mode.filter(|mode| *mode != launched.mode) {
             self.say(&Message::SetMode(mode));
         }
-        for press in self.wishes.held.clone() {
-            self.say(&Message::Input(press));
-        }
+        self.say(&Message::Input(Input::Held(self.wishes.held.clone())));
     }
 
     fn doing(&self) -> &'static str {

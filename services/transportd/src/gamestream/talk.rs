@@ -16,11 +16,12 @@ use lumen_core::{Timestamp, control::Input};
 use lumen_gamestream::{
     control::{Incoming, Opener, Outgoing, Sealer, Termination},
     enet::{self, CloseReason, Connect, PeerId},
+    input::Event,
 };
 
 use super::input::translate;
 use crate::{
-    peers::seat::Hands,
+    peers::hands::Hands,
     record::{Record, Talk as State, Terms},
     video::outlet::Destination,
 };
@@ -114,7 +115,7 @@ impl Talk {
             id,
             opener: Opener::new(&key, window),
             sealer: Sealer::new(&key),
-            hands: Hands::holding(held, 0),
+            hands: Hands::holding(held),
             standing,
             leaves_at: None,
             turn: record.talk_turn(),
@@ -280,19 +281,7 @@ impl Talk {
         let wish = match incoming {
             Incoming::RequestIdr => Wish::Idr,
             Incoming::InvalidateReferences { last, .. } => Wish::Lost { last },
-            Incoming::Input(event) => match translate(&event) {
-                Some(input) => {
-                    if matches!(input, Input::Key { .. } | Input::Button { .. }) {
-                        // What is down is recorded; the seat is told by itself.
-                        let _ = self.hands.handle(input.clone());
-                    }
-                    Wish::Input(input)
-                }
-                None => {
-                    self.counters.unsaid += 1;
-                    return;
-                }
-            },
+            Incoming::Input(event) => return self.act(&event, said),
             Incoming::Start
             | Incoming::LongTermReference { .. }
             | Incoming::Ping
@@ -301,6 +290,18 @@ impl Talk {
             | Incoming::Unknown { .. } => return,
         };
         said.push(Output::Wish(wish));
+    }
+
+    /// A person did something. What is down then is recorded; the seat keeps its own account.
+    fn act(&mut self, event: &Event, said: &mut Vec<Output>) {
+        let inputs = translate(event, &self.hands.down());
+        self.counters.unsaid += u64::from(inputs.is_empty());
+        for input in inputs {
+            if let Input::Key { code, pressed } | Input::Button { code, pressed } = input {
+                self.hands.hold(code, pressed);
+            }
+            said.push(Output::Wish(Wish::Input(input)));
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub mod birth;
 pub mod connection;
+pub mod hands;
 pub mod lobby;
 pub mod mail;
 pub mod pipeline;

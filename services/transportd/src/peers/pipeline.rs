@@ -260,7 +260,7 @@ impl Pipeline {
     }
 
     /// Holds all frames back, or lets them go again.
-    pub fn pause(&self, pause: bool) {
+    fn pause(&self, pause: bool) {
         self.stream.pause(pause);
     }
 
@@ -288,21 +288,22 @@ impl Pipeline {
 
     /// The client's person did something.
     pub fn handle_input(&self, input: Input) {
-        // A full queue loses samples; the held set is kept by the seat itself.
-        let _ = self.seat.handle(input);
+        self.seat.handle(input);
     }
 
-    /// The client is here, anew or for the first time: pictures flow, and it tells what it holds if its protocol lets it.
+    /// The client is here: pictures flow.
     pub fn welcome(&self) {
         self.pause(false);
-        // One of GameStream never noticed that it was gone: what it holds is in the record.
-        if self.live.protocol == Protocol::Lumen1 {
-            self.let_go();
-        }
         self.live().record.forgive();
     }
 
-    /// The client holds nothing: it is gone, or is to tell it anew.
+    /// The client stays away. It may have been gone before this incarnation, so that nobody noticed its loss.
+    pub fn rest(&self) {
+        self.pause(true);
+        self.let_go();
+    }
+
+    /// The client is gone and holds nothing.
     pub fn let_go(&self) {
         self.seat.let_go();
     }

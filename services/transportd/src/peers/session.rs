@@ -153,7 +153,7 @@ impl<U: Upstream> Session<U> {
         }
         if self.patience.is_over(now_ns()) {
             self.patience.stop();
-            self.pipeline.pause(true);
+            self.pipeline.rest();
         }
         Ok(())
     }

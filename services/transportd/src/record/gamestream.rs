@@ -128,11 +128,6 @@ impl Record {
         newest(&self.lock()).map_or(0, |(turn, _)| turn)
     }
 
-    /// Keys and buttons that a client held which cannot say it again; none of lumen/1, whose clients do.
-    pub fn held(&self) -> ArrayVec<u16, MAX_HELD> {
-        self.talk().map(|talk| talk.held).unwrap_or_default()
-    }
-
     /// Numbers for control messages to the client.
     pub fn control_numbers(&self) -> ControlNumbers<'_> {
         ControlNumbers(self)

@@ -141,6 +141,8 @@ pub struct Figures {
     pub unreadable: AtomicU64,
     /// Inputs of a Moonlight client that a seat cannot be told.
     pub unsaid: AtomicU64,
+    /// Samples and texts of a person that inputd was not told, because too many waited or for too long.
+    pub dropped_inputs: AtomicU64,
     /// Links to encoded, counted.
     pub links: AtomicU64,
     steps: Mutex<[Histogram<u64>; Step::ALL.len()]>,
@@ -165,6 +167,7 @@ impl Default for Figures {
             bad_shapes: AtomicU64::default(),
             unreadable: AtomicU64::default(),
             unsaid: AtomicU64::default(),
+            dropped_inputs: AtomicU64::default(),
             links: AtomicU64::default(),
             steps: Mutex::new(std::array::from_fn(histogram)),
         }
@@ -197,6 +200,11 @@ impl Figures {
         self.datagrams.fetch_add(datagrams as u64, Relaxed);
         self.bytes.fetch_add(bytes as u64, Relaxed);
         self.largest_burst.fetch_max(datagrams as u64, Relaxed);
+    }
+
+    /// So many inputs were dropped in all.
+    pub fn dropped_inputs(&self, count: u64) {
+        self.dropped_inputs.store(count, Relaxed);
     }
 
     /// So much of what a Moonlight client said was not taken by this incarnation.
