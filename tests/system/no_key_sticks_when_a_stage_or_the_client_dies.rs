@@ -1,8 +1,8 @@
-//! Keys that are down when inputd, transportd or the client dies: what the program holds in the end is what the client
-//! holds, and nothing goes up twice.
+//! Keys that are down or tapped when inputd, transportd or the client dies: what the program holds in the end is what the client
+//! holds, nothing goes up or down twice, and of transportd's death a held key knows nothing.
 //!
-//! Sabotage: keep the held set when the client is gone (transportd), do not say what is held again on a new connection
-//! (lumen-core) or a new link (transportd), or do not press it on a fresh Output (inputd).
+//! Sabotage: keep the held set when the client is gone, or do not record it (transportd), do not say what is held again on a
+//! new connection (lumen-core) or a new link (transportd), or do not press it on a fresh Output (inputd).
 
 use std::{
     fs,
@@ -12,7 +12,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use lumen_see::Seen;
+use lumen_see::{Seen, Thing};
 use lumen_tests::{
     Constellation, Probe,
     constellation::{run, wait},
@@ -49,15 +49,26 @@ fn no_key_sticks_when_a_stage_or_the_client_dies() -> Result<()> {
     fs::write(&script, "500 press 42\n600 press 30\n")?;
     let running = probe.start(&["--seconds", "60", "--script", &script.to_string_lossy()])?;
     await_held(&host, &journal, &HELD, "both keys to be down")?;
-    for stage in ["inputd", "transportd", "inputd", "transportd"] {
+    for _ in 0..2 {
         let things = Seen::read(&journal)?.0.len();
-        kill(host.pid(stage)?)?;
+        kill(host.pid("inputd")?)?;
         let anew = || Seen::read(&journal).is_ok_and(|seen| seen.0.len() > things);
-        wait("the keys to go up", LONG, anew).with_context(|| format!("{stage}: {}", host.status()))?;
+        wait("the keys to go up", LONG, anew).with_context(|| host.status())?;
         let took = await_held(&host, &journal, &HELD, "both keys to be down again")?;
         println!(
-            "{stage} was killed; what the client holds is held again, {took:?} after the first that was seen of it"
+            "inputd was killed; what is held is held again, {took:?} after the first that was seen of it"
         );
+        let before = Seen::read(&journal)?.0.len();
+        let pid = host.pid("transportd")?;
+        kill(pid)?;
+        let anew = || host.pid("transportd").is_ok_and(|anew| anew != 0 && anew != pid);
+        wait("the next transportd", LONG, anew)?;
+        wait("the client to be back", LONG, || host.status().contains("streams"))
+            .with_context(|| host.status())?;
+        sleep(Duration::from_secs(1));
+        let seen = Seen(Seen::read(&journal)?.0.split_off(before));
+        let is_key = |thing: &Thing| matches!(thing, Thing::Key { .. } | Thing::Enter(_) | Thing::Leave);
+        ensure!(!seen.0.iter().any(is_key), "transportd was killed, and its client's keys moved: {seen:?}");
     }
     kill(running.pid())?;
     let took = await_held(&host, &journal, &[], "the keys of a client that is gone to be up")?;
@@ -67,27 +78,66 @@ fn no_key_sticks_when_a_stage_or_the_client_dies() -> Result<()> {
     Ok(())
 }
 
+/// Bursts of presses, and presses of one: ten thousand in all.
+const BURSTS: usize = 20;
+const PRESSES: usize = 500;
+
+/// KEY_SPACE is down, alone, for a second after each burst.
+const REST: u32 = 57;
+
+/// Presses of ten keys in turn, 4 ms after one another and 2 ms long.
+fn bursts() -> String {
+    let mut script = String::new();
+    for burst in 0..BURSTS {
+        let start_ms = 500 + burst * (PRESSES * 4 + 1100);
+        for n in 0..PRESSES {
+            let (at_ms, code) = (start_ms + n * 4, 16 + n % 10);
+            script += &format!("{at_ms} press {code}\n{} release {code}\n", at_ms + 2);
+        }
+        let end_ms = start_ms + PRESSES * 4;
+        script += &format!("{end_ms} press {REST}\n{} release {REST}\n", end_ms + 1000);
+    }
+    script
+}
+
+/// How often the key that is down after each burst went down.
+fn rests(seen: &Seen) -> usize {
+    seen.presses().iter().filter(|code| **code == REST).count()
+}
+
 #[test]
-fn keys_that_go_up_and_down_while_inputd_dies_end_up_as_the_client_has_them() -> Result<()> {
+fn ten_thousand_presses_while_stages_die_leave_nothing_down_and_press_nothing_twice() -> Result<()> {
     let (host, journal) = desk("")?;
     let probe = Probe::allowed(&host)?;
     let script = probe.file("script");
-    // 400 presses in 8 s, each of another one of ten keys; the last key stays down.
-    let taps = (0..400).map(|n| {
-        let (at_ms, code) = (500 + n * 20, 16 + n % 10);
-        format!("{at_ms} press {code}\n{} release {code}\n", at_ms + 10)
-    });
-    fs::write(&script, taps.collect::<String>() + "8600 press 57\n")?;
-    let running = probe.start(&["--seconds", "11", "--script", &script.to_string_lossy()])?;
-    wait("the first key", LONG, || Seen::read(&journal).is_ok_and(|seen| !seen.presses().is_empty()))?;
-    for _ in 0..8 {
-        sleep(Duration::from_millis(800));
-        kill(host.pid("inputd")?)?;
+    fs::write(&script, bursts())?;
+    let running = probe.start(&["--seconds", "66", "--script", &script.to_string_lossy()])?;
+    let read = || Seen::read(&journal).unwrap_or_default();
+    for (burst, dying) in
+        (0..BURSTS).zip([&["inputd"][..], &["transportd"], &["inputd", "transportd"]].iter().cycle())
+    {
+        let before = read().presses().len();
+        let under_way = || read().presses().len() > before + PRESSES / 5;
+        wait("some of the burst", LONG, under_way)
+            .with_context(|| format!("burst {burst}: {}", host.status()))?;
+        for stage in *dying {
+            kill(host.pid(stage)?)?;
+        }
+        let at_rest = || holds(&journal, &[REST]);
+        let told = || format!("burst {burst}, {dying:?}: {:?}\n{}", read().held(), host.status());
+        wait("nothing but the key after the burst to be down", LONG, at_rest).with_context(told)?;
+        wait("nothing to be down", LONG, || holds(&journal, &[])).with_context(told)?;
     }
-    await_held(&host, &journal, &[57], "only the last key to be down")?;
-    let seen = Seen::read(&journal)?;
-    println!("of 401 presses {} were seen across 8 kills of inputd", seen.presses().len());
-    ensure!(seen.presses().len() > 200, "hardly any of 401 presses: {}", seen.presses().len());
     running.finish()?.success()?;
+    let seen = read();
+    ensure!(seen.held()?.is_empty(), "{:?} is still held", seen.held());
+    let (sent, got, rests) = (BURSTS * PRESSES, seen.presses().len(), rests(&seen));
+    println!("of {sent} presses {} were seen across {BURSTS} rounds of kills", got - rests);
+    // What is down when inputd dies goes down once more, and taps of its last moment are lost.
+    ensure!(
+        (sent / 2..=sent + BURSTS).contains(&(got - rests)) && rests == BURSTS,
+        "{got} of {sent}, {rests}"
+    );
+    ensure!(host.failed_units()?.is_empty(), "{}", host.failed_units()?);
     Ok(())
 }
