@@ -23,6 +23,9 @@ pub const STAGES: [&str; 5] = ["vdisplayd", "captured", "encoded", "transportd",
 /// lumen may hold.
 pub const PORT: u16 = 47_797;
 
+/// The HTTP port of hosts under test for Moonlight; the others lie around it as they do by default.
+pub const MOONLIGHT: u16 = 47_889;
+
 /// Directory of the binaries under test.
 pub fn binaries() -> PathBuf {
     let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| checkout().join("target"), PathBuf::from);
@@ -118,8 +121,7 @@ impl Setup {
             }
         }
         fs::create_dir_all(&config)?;
-        let ports = format!("listen = \"127.0.0.1:{PORT}\"\nvideo_port = {}\n", PORT + 1);
-        fs::write(config.join("transportd.toml"), ports)?;
+        fs::write(config.join("transportd.toml"), ports())?;
         for (stage, text) in &self.files {
             let path = config.join(format!("{stage}.toml"));
             let earlier = fs::read_to_string(&path).unwrap_or_default();
@@ -132,6 +134,23 @@ impl Setup {
         constellation.await_ready(stages)?;
         Ok(constellation)
     }
+}
+
+/// The part of transportd.toml that keeps a host under test away from the machine's own, and from its network.
+fn ports() -> String {
+    let near = |offset: i32| i32::from(MOONLIGHT) + offset;
+    format!(
+        "listen = \"127.0.0.1:{PORT}\"\nvideo_port = {}\n\
+         gamestream.address = \"127.0.0.1\"\ngamestream.announce = false\n\
+         gamestream.http = {MOONLIGHT}\ngamestream.https = {}\ngamestream.rtsp = {}\n\
+         gamestream.video = {}\ngamestream.control = {}\ngamestream.audio = {}\n",
+        PORT + 1,
+        near(-5),
+        near(21),
+        near(9),
+        near(10),
+        near(11),
+    )
 }
 
 /// `lumenctl run` with the stages in `programs`.

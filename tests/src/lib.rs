@@ -1,18 +1,23 @@
 //! The harness of the system tests.
 //!
 //! A [`Constellation`] is the release binaries under the shipped unit files, started by `lumenctl run` as an
-//! ordinary user; [`probe`] is the client that records what it saw; [`proxy`] is a bad network between the two.
+//! ordinary user; [`probe`] is the client that records what it saw, and [`moonlight`] a stock one; [`proxy`] is a bad network
+//! between the two.
 //! The tests themselves are in `tests/system/`, one behaviour a file. They need root, since `lumenctl run` does.
 #![forbid(unsafe_code)]
 
 pub mod constellation;
 pub mod effort;
+pub mod film;
 pub mod lab;
+pub mod moonlight;
 pub mod overview;
 pub mod probe;
 pub mod proxy;
 pub mod silent;
 pub mod vm;
+pub mod wheel;
 
 pub use constellation::Constellation;
+pub use moonlight::Moonlight;
 pub use probe::Probe;

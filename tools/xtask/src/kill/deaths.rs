@@ -38,7 +38,11 @@ pub fn run(blows: &[Blow]) -> Result<()> {
     gaps::judge(&witness::arrivals(&report), &deaths, &toys)
 }
 
-fn strike(host: &Constellation, blow: &Blow, deaths: &mut Vec<Death>) -> Result<()> {
+/// Kills whom `blow` says, and adds the death to `deaths`.
+///
+/// # Errors
+/// There is nobody to kill.
+pub fn strike(host: &Constellation, blow: &Blow, deaths: &mut Vec<Death>) -> Result<()> {
     let first = victim::running(host, blow.stage)?;
     let second = blow.second.map(|(stage, later)| victim::running(host, stage).map(|pid| (later, pid)));
     let second = second.transpose()?;

@@ -1,7 +1,7 @@
 //! `cargo xtask kill`: lets the stages of a streaming constellation, and what is around them, die, hang, starve and be
 //! replaced, and asks the client whether it noticed. Promises C1, C4, C5 and C7 of docs/specification.md.
 //!
-//! The real binaries under the shipped units stream a moving desktop to the probe. In the same run a toy stage dies as
+//! The real binaries under the shipped units stream a moving desktop to the probe, or to a Moonlight client. In the same run a toy stage dies as
 //! often: gaps are judged against its, since milliseconds alone would judge the machine.
 
 mod deaths;
@@ -11,6 +11,7 @@ mod gnome;
 mod hangs;
 mod loaded;
 mod messages;
+mod moonlight;
 mod places;
 mod plan;
 mod replaced;
@@ -55,6 +56,17 @@ pub enum What {
     Replaced,
     /// Stages, PipeWire and WirePlumber die while GNOME streams, in the lab's container.
     Gnome,
+    /// Each stage dies a few times under the genuine Moonlight client.
+    Moonlight,
+}
+
+/// Whose session it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Client {
+    /// lumen's own, over lumen/1.
+    Probe,
+    /// The genuine moonlight-common-c, over GameStream: each stage dies 20 times, and nothing else is done.
+    Moonlight,
 }
 
 /// What is asked for.
@@ -62,9 +74,12 @@ pub enum What {
 pub struct Options {
     /// What to do; without any, all of it.
     what: Vec<What>,
-    /// How often each stage dies.
-    #[arg(long, default_value_t = 50)]
-    count: u32,
+    /// Under whom.
+    #[arg(long, value_enum, default_value_t = Client::Probe)]
+    client: Client,
+    /// How often each stage dies: 50 times in `stages`, 4 in `moonlight`, 20 with `--client moonlight`.
+    #[arg(long)]
+    count: Option<u32>,
     /// How long every core is busy.
     #[arg(long, default_value_t = 0.5)]
     minutes: f64,
@@ -85,7 +100,16 @@ pub fn run(options: &Options) -> Result<()> {
     let stages: Vec<&'static str> = STAGES.into_iter().filter(is_meant).collect();
     ensure!(!stages.is_empty(), "no such stage: there are {}", STAGES.join(", "));
     println!("seed {}", options.seed);
-    let asked = |what: &What| options.what.is_empty() || options.what.contains(what);
+    let is_moonlight = options.client == Client::Moonlight;
+    let others = options.what.iter().any(|what| ![What::Stages, What::Moonlight].contains(what));
+    ensure!(
+        !is_moonlight || !others,
+        "under a Moonlight client there is `stages` alone: leave the others out"
+    );
+    let asked = |what: &What| match options.client {
+        Client::Moonlight => *what == What::Moonlight,
+        Client::Probe => options.what.is_empty() || options.what.contains(what),
+    };
     let mut failed = Vec::new();
     for what in What::value_variants().iter().copied().filter(asked) {
         let began = Instant::now();
@@ -107,7 +131,7 @@ fn play(what: What, stages: &[&'static str], options: &Options) -> Result<()> {
     let mut dice = Dice::new(options.seed);
     match what {
         What::Stages => {
-            let mut blows = plan::single(stages, options.count, &mut dice);
+            let mut blows = plan::single(stages, options.count.unwrap_or(50), &mut dice);
             if options.stage.is_empty() {
                 blows.extend(plan::pairs(&mut dice));
             }
@@ -122,5 +146,9 @@ fn play(what: What, stages: &[&'static str], options: &Options) -> Result<()> {
         What::Desktop => desktop::run(),
         What::Replaced => replaced::run(stages),
         What::Gnome => gnome::run(stages),
+        What::Moonlight => {
+            let usual = if options.client == Client::Moonlight { 20 } else { 4 };
+            moonlight::run(&plan::single(stages, options.count.unwrap_or(usual), &mut dice))
+        }
     }
 }

@@ -19,11 +19,11 @@ use super::{
 /// Longer than any scene; the stream is ended by a signal.
 const FOR_EVER: &str = "86400";
 /// A stream whose newest picture is older than this does not go on.
-const LAST_PICTURE: Duration = Duration::from_secs(1);
+pub const LAST_PICTURE: Duration = Duration::from_secs(1);
 
 /// What must be the same afterwards.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Identity {
+pub struct Identity {
     /// Units of Outputs and apps.
     units: Vec<String>,
     /// Process of the program in the desktop.
@@ -31,7 +31,11 @@ struct Identity {
 }
 
 impl Identity {
-    fn of(host: &Constellation) -> Result<Self> {
+    /// What it is now.
+    ///
+    /// # Errors
+    /// systemd does not answer.
+    pub fn of(host: &Constellation) -> Result<Self> {
         let words = ["list-units", "--plain", "--no-legend", "lumen-output-*", "lumen-app-*"];
         let units = host.systemctl(&words)?;
         // What describes them behind their names has the mode, which may change.

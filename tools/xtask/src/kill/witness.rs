@@ -25,7 +25,7 @@ pub fn arrivals(report: &Report) -> Vec<u64> {
 }
 
 /// What begins later after a death has another cause.
-const NEAR_NS: u64 = 250_000_000;
+pub const NEAR_NS: u64 = 250_000_000;
 
 /// The longest time between two `arrivals` that begins within a quarter of a second after `kill_ns`, or contains it.
 pub fn gap_after(arrivals: &[u64], kill_ns: u64) -> Option<Duration> {

@@ -1,0 +1,283 @@
+"""A stock Moonlight client for lumen's tests: the genuine moonlight-common-c, as PyPI's moonlight-python carries it.
+
+Prints one JSON object. Ends with 0, or with 1 and {"error": why} where it did not get what it wanted.
+Of the package it uses the shared library, the C declarations of its functions, and pairing and HTTP, because they are how
+this peer behaves. The package's own __init__ is not run, because it wants video decoders.
+"""
+
+import argparse
+import ast
+import importlib.util
+import json
+import os
+import signal
+import sys
+import threading
+import time
+import types
+from pathlib import Path
+
+import cffi
+
+PACKAGE = "moonlight_python"
+# What moonlight-common-c calls its choices.
+PULL_RENDERER = 0x20
+DIRECT_SUBMIT = 0x01
+H264 = 0x0001
+STEREO = 0x3 << 16 | 2 << 8 | 0xCA
+SEALED = {"all": -1, "none": 0}
+LOCAL = 0
+TAKEN = 0
+IDR = 1
+# For as long as a person may take to type a PIN, and a desktop to start.
+PATIENCE_S = 60
+
+
+def package():
+    """The package's folder; from then on its modules can be imported one by one."""
+    folder = importlib.util.find_spec(PACKAGE).submodule_search_locations[0]
+    module = types.ModuleType(PACKAGE)
+    module.__path__ = [folder]
+    sys.modules[PACKAGE] = module
+    return Path(folder)
+
+
+def declarations(folder):
+    """The C declarations, read from the module that has them without running it."""
+    for node in ast.parse((folder / "stream.py").read_text()).body:
+        if isinstance(node, ast.Assign) and node.targets[0].id == "CDEF":
+            return ast.literal_eval(node.value)
+    raise LookupError(f"{folder} declares no functions of moonlight-common-c")
+
+
+class Host:
+    """The host's HTTP, as one identity speaks it. What pairing pinned lies beside the identity."""
+
+    def __init__(self, options):
+        from moonlight_python.http_client import NvHTTP
+        from moonlight_python.identity import Identity
+
+        self.identity = Identity(options.identity)
+        self.pin_file = Path(options.identity) / "host.pem"
+        pinned = self.pin_file.read_bytes() if self.pin_file.exists() else b""
+        self.http = NvHTTP(options.host, self.identity, http_port=options.http, server_cert_pem=pinned)
+        self.info = self.http.parse_server_info(self.http.get_server_info())
+
+    def ask(self, verb, query=None):
+        """The XML of an answer over TLS; raises what its root says went wrong."""
+        answer = self.http.open_https(verb, query, timeout=PATIENCE_S)
+        self.http.verify_response_status(answer)
+        return answer
+
+    def pair(self, pin):
+        from moonlight_python.pairing import pair
+
+        pinned = pair(self.http, self.identity, pin, self.info, timeout=PATIENCE_S)
+        self.pin_file.write_bytes(pinned)
+        return {"paired": True}
+
+    def apps(self):
+        return {"apps": [{"id": app.id, "name": app.name} for app in self.http.get_app_list()]}
+
+    def state(self):
+        info = self.http.parse_server_info(self.ask("serverinfo"))
+        return {"paired": info.paired, "state": info.state, "app": info.current_game}
+
+    def cancel(self):
+        self.ask("cancel")
+        return {"cancelled": True}
+
+    def begin(self, options, key, key_id):
+        """Launches or resumes; where RTSP is."""
+        width, height, rate = options.mode
+        query = {
+            "appid": options.app, "mode": f"{width}x{height}x{rate}", "additionalStates": 1, "sops": 0,
+            "rikey": key.hex(), "rikeyid": key_id, "localAudioPlayMode": 0, "surroundAudioInfo": 196610,
+            "remoteControllersBitmap": 0, "gcmap": 0, "corever": 1,
+        }
+        answer = self.ask(options.verb, "&".join(f"{name}={value}" for name, value in query.items()))
+        return self.http.get_xml_string(answer, "sessionUrl0")
+
+
+class Stream:
+    """One connection of moonlight-common-c, which has room for one a process."""
+
+    def __init__(self, folder, options):
+        self.options = options
+        self.ffi = cffi.FFI()
+        self.ffi.cdef(declarations(folder))
+        self.lib = self.ffi.dlopen(str(folder / "libmoonlight-common-c.so"))
+        self.over = threading.Event()
+        self.said = {"started": 0, "terminated": None, "failed": None, "poor": 0}
+        self.frames = 0
+        self.last = None
+        self.log = open(options.frames_log, "w", buffering=1)
+        self.dump = open(options.dump, "wb", buffering=0) if options.dump else None
+        self.kept = []
+
+    def keep(self, value):
+        """What C holds a pointer to must not be collected."""
+        self.kept.append(value)
+        return value
+
+    def struct(self, kind, initialise):
+        value = self.keep(self.ffi.new(f"{kind}*"))
+        initialise(value)
+        return value
+
+    def text(self, text):
+        return self.keep(self.ffi.new("char[]", text.encode()))
+
+    def listener(self):
+        listener = self.struct("CONNECTION_LISTENER_CALLBACKS", self.lib.LiInitializeConnectionCallbacks)
+
+        def failed(stage, code):
+            name = self.ffi.string(self.lib.LiGetStageName(stage)).decode()
+            self.said["failed"] = {"stage": name, "code": code}
+
+        def started():
+            self.said["started"] += 1
+
+        def terminated(code):
+            self.said["terminated"] = code
+            self.over.set()
+
+        def status(poor):
+            self.said["poor"] += poor
+
+        listener.stageFailed = self.keep(self.ffi.callback("void(int, int)", failed))
+        listener.connectionStarted = self.keep(self.ffi.callback("void()", started))
+        listener.connectionTerminated = self.keep(self.ffi.callback("void(int)", terminated))
+        listener.connectionStatusUpdate = self.keep(self.ffi.callback("void(int)", status))
+        return listener
+
+    def configuration(self, key, key_id):
+        options = self.options
+        wanted = self.struct("STREAM_CONFIGURATION", self.lib.LiInitializeStreamConfiguration)
+        wanted.width, wanted.height, wanted.fps = options.mode
+        wanted.clientRefreshRateX100 = options.refresh_x100 or 100 * wanted.fps
+        wanted.bitrate = options.bitrate_kbps
+        wanted.packetSize = options.packet
+        wanted.streamingRemotely = LOCAL
+        wanted.audioConfiguration = STEREO
+        wanted.supportedVideoFormats = H264
+        wanted.encryptionFlags = SEALED[options.seal]
+        self.ffi.memmove(wanted.remoteInputAesKey, key, len(key))
+        self.ffi.memmove(wanted.remoteInputAesIv, key_id.to_bytes(4, "big") + bytes(12), 16)
+        return wanted
+
+    def connect(self, info, url, key, key_id):
+        server = self.struct("SERVER_INFORMATION", self.lib.LiInitializeServerInformation)
+        server.address = self.text(info.address)
+        server.serverInfoAppVersion = self.text(info.app_version)
+        server.serverInfoGfeVersion = self.text(info.gfe_version)
+        server.rtspSessionUrl = self.text(url)
+        server.serverCodecModeSupport = info.server_codec_mode_support
+        video = self.struct("DECODER_RENDERER_CALLBACKS", self.lib.LiInitializeVideoCallbacks)
+        video.capabilities = PULL_RENDERER
+        audio = self.struct("AUDIO_RENDERER_CALLBACKS", self.lib.LiInitializeAudioCallbacks)
+        audio.capabilities = DIRECT_SUBMIT
+        null = self.ffi.NULL
+        code = self.lib.LiStartConnection(
+            server, self.configuration(key, key_id), self.listener(), video, audio, null, 0, null, 0)
+        if code != 0:
+            raise ConnectionError(f"LiStartConnection: {code}, {self.said['failed']}")
+
+    def watch(self):
+        """Takes every frame until the stream is over."""
+        handle, unit = self.ffi.new("VIDEO_FRAME_HANDLE*"), self.ffi.new("DECODE_UNIT**")
+        while not self.over.is_set():
+            if self.lib.LiWaitForNextVideoFrame(handle, unit):
+                self.take(unit[0])
+                self.lib.LiCompleteVideoFrame(handle[0], TAKEN)
+
+    def take(self, unit):
+        received_ns = time.monotonic_ns()
+        if self.dump:
+            part = unit.bufferList
+            while part != self.ffi.NULL:
+                self.dump.write(self.ffi.buffer(part.data, part.length))
+                part = part.next
+        self.frames += 1
+        self.last = unit.frameNumber
+        each = self.options.idr_each
+        asks = bool(each) and self.frames % each == 0
+        if asks:
+            self.lib.LiRequestIdrFrame()
+        frame = {"number": unit.frameNumber, "idr": unit.frameType == IDR, "bytes": unit.fullLength,
+                 "received_ns": received_ns, "asks_idr": asks}
+        print(json.dumps(frame), file=self.log)
+
+    def play(self):
+        """Watches for as long as asked, or until a signal or the host ends it."""
+        watcher = threading.Thread(target=self.watch)
+        watcher.start()
+        is_ended = self.over.wait(self.options.seconds)
+        self.over.set()
+        while watcher.is_alive():
+            self.lib.LiWakeWaitForVideoFrame()
+            watcher.join(0.05)
+        self.lib.LiStopConnection()
+        return {**self.said, "in_time": not is_ended, "frames": self.frames, "last": self.last}
+
+
+def stream(host, folder, options):
+    key, key_id = os.urandom(16), int.from_bytes(os.urandom(3), "big")
+    connection = Stream(folder, options)
+    # From before the launch on, because it may be asked to end at any time.
+    for ending in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(ending, lambda *_: connection.over.set())
+    url = host.begin(options, key, key_id)
+    connection.connect(host.info, url, key, key_id)
+    return connection.play()
+
+
+def mode(text):
+    width, height, rate = (int(number) for number in text.split("x"))
+    return width, height, rate
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--identity", required=True, help="folder of the client's key and certificate")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--http", type=int, default=47989, help="the host's TCP port")
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    verbs.add_parser("state")
+    verbs.add_parser("pair").add_argument("pin")
+    verbs.add_parser("apps")
+    verbs.add_parser("cancel")
+    for verb in ("launch", "resume"):
+        parser_of = verbs.add_parser(verb)
+        parser_of.add_argument("--app", type=int, default=1)
+        parser_of.add_argument("--mode", type=mode, default="1280x720x60", help="WIDTHxHEIGHTxRATE")
+        parser_of.add_argument("--refresh-x100", type=int, default=0, help="where it is not the rate of the mode")
+        parser_of.add_argument("--bitrate-kbps", type=int, default=10000)
+        parser_of.add_argument("--packet", type=int, default=1392)
+        parser_of.add_argument("--seal", choices=SEALED, default="all")
+        parser_of.add_argument("--seconds", type=float, required=True)
+        parser_of.add_argument("--idr-each", type=int, default=0, help="ask for an IDR after so many frames")
+        parser_of.add_argument("--frames-log", required=True, help="one JSON object a frame")
+        parser_of.add_argument("--dump", help="the H.264 that a decoder would get")
+    return parser.parse_args()
+
+
+def main():
+    options = arguments()
+    folder = package()
+    verbs = {
+        "state": Host.state, "apps": Host.apps, "cancel": Host.cancel,
+        "pair": lambda host: host.pair(options.pin),
+        "launch": lambda host: stream(host, folder, options),
+        "resume": lambda host: stream(host, folder, options),
+    }
+    try:
+        print(json.dumps(verbs[options.verb](Host(options))))
+    except Exception as error:  # Whatever the peer raises is what the test wants to read.
+        print(json.dumps({"error": f"{type(error).__name__}: {error}"}))
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

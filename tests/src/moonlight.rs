@@ -1,0 +1,261 @@
+//! A stock Moonlight client: the genuine moonlight-common-c, driven by `tests/moonlight/client.py`.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::{
+    constellation::{Constellation, MOONLIGHT, checkout, run, text, wait},
+    film::{self, Film},
+    wheel,
+};
+
+/// Within this a client's request is answered; the slowest is the launch, which starts a desktop.
+const ANSWER: Duration = Duration::from_secs(30);
+
+/// A client with an identity of its own in a temporary directory.
+pub struct Moonlight {
+    directory: TempDir,
+    python: PathBuf,
+}
+
+impl Moonlight {
+    /// A client that no host knows yet.
+    ///
+    /// # Errors
+    /// The genuine client cannot be installed.
+    pub fn new() -> Result<Self> {
+        Ok(Self { directory: TempDir::new()?, python: wheel::python()? })
+    }
+
+    /// A client that a person has paired with `host`.
+    ///
+    /// # Errors
+    /// It was not paired.
+    pub fn paired(host: &Constellation) -> Result<Self> {
+        let client = Self::new()?;
+        let (seen, said) = client.pair(host, "2718", &["2718"])?;
+        ensure!(seen.get("error").is_none(), "not paired: {seen:#} {said:?}");
+        Ok(client)
+    }
+
+    /// Asks to be paired, and types the PINs in `typed` at the host, one after the other for this one attempt. The answers
+    /// are what the client saw in the end, and what the person read at each PIN.
+    ///
+    /// # Errors
+    /// The host lists no attempt.
+    pub fn pair(&self, host: &Constellation, pin: &str, typed: &[&str]) -> Result<(Value, Vec<String>)> {
+        let asking = self.spawn(&["pair", pin])?;
+        let mut attempt = None;
+        let listed = wait("the host to list the attempt", ANSWER, || {
+            attempt = host.lumenctl("pair", &[]).ok().and_then(|output| {
+                let row = text(&output).lines().nth(1)?.to_owned();
+                row.contains("127.0.0.1").then(|| row.split_whitespace().next().map(str::to_owned))?
+            });
+            attempt.is_some()
+        });
+        let mut asking = Asking(asking);
+        listed.with_context(|| host.logs())?;
+        let attempt = attempt.context("no attempt")?;
+        let said = typed.iter().map(|pin| Ok(text(&host.lumenctl("pair", &[&attempt, pin])?)));
+        let said = said.collect::<Result<_>>()?;
+        Ok((asking.answer()?, said))
+    }
+
+    /// Asks for `verb` (`state`, `apps`, `cancel`) and returns the answer: what the host refused has `error`.
+    pub fn ask(&self, verb: &str) -> Result<Value> {
+        Asking(self.spawn(&[verb])?).answer()
+    }
+
+    /// Begins to stream with `verb` (`launch`, `resume`) and further arguments.
+    pub fn start(&self, verb: &str, arguments: &[&str]) -> Result<Playing<'_>> {
+        for old in [LOG, DUMP] {
+            let _ = fs::remove_file(self.file(old));
+        }
+        let (log, dump) = (self.file(LOG), self.file(DUMP));
+        let mut words = vec![verb, "--frames-log", &log, "--dump", &dump];
+        words.extend(arguments);
+        Ok(Playing { client: self, asking: Asking(self.spawn(&words)?) })
+    }
+
+    /// Streams to the end.
+    pub fn stream(&self, verb: &str, arguments: &[&str]) -> Result<Played> {
+        self.start(verb, arguments)?.finish()
+    }
+
+    fn file(&self, name: &str) -> String {
+        self.directory.path().join(name).to_string_lossy().into_owned()
+    }
+
+    fn spawn(&self, words: &[&str]) -> Result<Child> {
+        let script = checkout().join("tests/moonlight/client.py");
+        let mut command = Command::new(&self.python);
+        // No folder of compiled code in the checkout.
+        command.arg("-B").arg(script).args(["--http", &MOONLIGHT.to_string(), "--identity"]);
+        command.arg(self.directory.path()).args(words).stdin(Stdio::null());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().with_context(|| format!("cannot run {}", self.python.display()))
+    }
+}
+
+const LOG: &str = "frames.jsonl";
+const DUMP: &str = "stream.h264";
+
+/// A client's process; killed when dropped before its end.
+struct Asking(Child);
+
+impl Asking {
+    /// Waits for its end; the object that it printed.
+    fn answer(&mut self) -> Result<Value> {
+        let (mut said, mut complaints) = (String::new(), String::new());
+        let pipes = (self.0.stdout.take(), self.0.stderr.take());
+        if let (Some(mut stdout), Some(mut stderr)) = pipes {
+            std::io::Read::read_to_string(&mut stdout, &mut said)?;
+            std::io::Read::read_to_string(&mut stderr, &mut complaints)?;
+        }
+        let status = self.0.wait()?;
+        serde_json::from_str(&said)
+            .with_context(|| format!("the client said, with {status}: {said}{complaints}"))
+    }
+}
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        // Both fail only where it has ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A client that streams.
+pub struct Playing<'a> {
+    client: &'a Moonlight,
+    asking: Asking,
+}
+
+impl Playing<'_> {
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.asking.0.id()
+    }
+
+    /// Frames that it has taken until now.
+    pub fn frames(&self) -> usize {
+        fs::read_to_string(self.client.file(LOG)).unwrap_or_default().lines().count()
+    }
+
+    /// Waits until it has taken `frames`.
+    ///
+    /// # Errors
+    /// It has not within half a minute; with what it said, if it has ended.
+    pub fn wait_for(&mut self, frames: usize) -> Result<()> {
+        let mut has_ended = false;
+        let came = wait(&format!("{frames} frames at the client"), ANSWER, || {
+            has_ended = self.asking.0.try_wait().is_ok_and(|status| status.is_some());
+            has_ended || self.frames() >= frames
+        });
+        if has_ended && self.frames() < frames {
+            anyhow::bail!("the client ended after {} frames: {}", self.frames(), self.asking.answer()?);
+        }
+        came
+    }
+
+    /// Its UDP sockets, by inode: moonlight-common-c makes new ones for each connection.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn sockets(&self) -> Result<BTreeSet<String>> {
+        let place = PathBuf::from(format!("/proc/{}", self.pid()));
+        let tables = ["net/udp", "net/udp6"].map(|table| fs::read_to_string(place.join(table)));
+        let tables = tables.into_iter().flatten().collect::<String>();
+        let udp: BTreeSet<&str> = tables.lines().filter_map(|line| line.split_whitespace().nth(9)).collect();
+        let open = fs::read_dir(place.join("fd")).context("the client has ended")?;
+        let targets = open.flatten().filter_map(|entry| fs::read_link(entry.path()).ok());
+        let inode = |target: PathBuf| {
+            let name = target.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.to_owned();
+            udp.contains(name.as_str()).then_some(name)
+        };
+        Ok(targets.filter_map(inode).collect())
+    }
+
+    /// Asks it to end, by a signal (`INT`, or `KILL` for one that crashes).
+    pub fn end(self, signal: &str) -> Result<Played> {
+        run("kill", &["-s", signal, &self.pid().to_string()])?;
+        self.finish()
+    }
+
+    /// Waits for its end and reads what it left. The summary of one that was killed is `Null`.
+    pub fn finish(mut self) -> Result<Played> {
+        let summary = self.asking.answer();
+        let is_killed = std::os::unix::process::ExitStatusExt::signal(&self.asking.0.wait()?).is_some();
+        let summary = if is_killed { Value::Null } else { summary? };
+        let log = fs::read_to_string(self.client.file(LOG)).unwrap_or_default();
+        // The last line of one that was killed may be half a line.
+        let frames = log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        Ok(Played { summary, frames, dump: self.client.file(DUMP).into() })
+    }
+}
+
+/// What a client saw.
+pub struct Played {
+    /// What it said of the whole stream; `error` where there was none.
+    pub summary: Value,
+    /// One object a frame that moonlight-common-c handed to the decoder.
+    pub frames: Vec<Value>,
+    dump: PathBuf,
+}
+
+impl Played {
+    /// Its frames' numbers.
+    pub fn numbers(&self) -> Vec<u64> {
+        self.frames.iter().filter_map(|frame| frame["number"].as_u64()).collect()
+    }
+
+    /// Arrival of each frame, CLOCK_MONOTONIC ns, in order.
+    pub fn arrivals(&self) -> Vec<u64> {
+        self.frames.iter().filter_map(|frame| frame["received_ns"].as_u64()).collect()
+    }
+
+    /// What a decoder makes of it: ffmpeg's.
+    ///
+    /// # Errors
+    /// The decoder complained.
+    pub fn film(&self, width: u32, height: u32) -> Result<Film> {
+        film::develop(&self.dump, width, height)
+    }
+
+    /// The connection was made once and never broke off, and every frame from the first on is there.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn whole(&self) -> Result<()> {
+        self.unbroken()?;
+        let numbers = self.numbers();
+        ensure!(numbers.first() == Some(&1), "it begins with frame {:?}", numbers.first());
+        let gap = numbers.iter().zip(numbers.iter().skip(1)).find(|(before, after)| **after != **before + 1);
+        ensure!(gap.is_none(), "a frame is missing: {gap:?} of {}", numbers.len());
+        Ok(())
+    }
+
+    /// The connection was made once and never broke off.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn unbroken(&self) -> Result<()> {
+        let said = &self.summary;
+        ensure!(said["error"].is_null(), "the client got no stream: {said:#}");
+        ensure!(
+            said["started"] == 1 && said["terminated"].is_null() && said["failed"].is_null(),
+            "the client left the session: {said:#}"
+        );
+        Ok(())
+    }
+}
