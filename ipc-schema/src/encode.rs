@@ -85,7 +85,8 @@ pub struct AccessUnit {
 /// From transportd to encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToEncode {
-    /// Every datagram of this AccessUnit and of those before it has been handed to the network.
+    /// Every datagram of this AccessUnit and of those before it has been handed to the network, or will have been before the
+    /// next picture could be encoded: its bytes in the ring are not needed any more.
     Sent {
         /// [`AccessUnit::number`].
         number: u64,

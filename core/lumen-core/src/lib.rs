@@ -8,7 +8,7 @@
 //! let mut packetiser = Packetiser::new(PacketiserConfig { datagram_len: 1400, parity_percent: 20 })?;
 //! let mut sealer     = Sealer::new(&secret, channel, Direction::HostToClient);
 //! let mut batch      = DatagramBatch::new();                        // reused: no allocation once warm
-//! let mut pacer      = Pacer::new(PacerConfig { rate_bps, burst_bytes, max_segments: 46 }, now);
+//! let mut pacer      = Pacer::new(PacerConfig { rate_bps, burst_bytes, max_segments: 46, gap }, now);
 //!
 //! packetiser.packetise(&unit, &FrameMeta { number, idr, repeat, timeline }, &mut batch)?;
 //! while !batch.is_empty() {

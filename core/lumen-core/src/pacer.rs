@@ -12,6 +12,8 @@ pub struct PacerConfig {
     pub burst_bytes: usize,
     /// Datagrams of one send; the kernel's limit for GSO is 64, and 65,507 bytes.
     pub max_segments: usize,
+    /// Time between the beginnings of two sends at least.
+    pub gap: Duration,
 }
 
 /// What to do with a batch now.
@@ -32,6 +34,8 @@ pub struct Pacer {
     /// Bits × 10⁹ that may leave now.
     level: u128,
     filled: Timestamp,
+    /// Before it nothing is sent.
+    closed_until: Timestamp,
 }
 
 const SCALE: u128 = 1_000_000_000;
@@ -41,7 +45,7 @@ const MAX_SEND_BYTES: usize = 65_507;
 impl Pacer {
     /// A full bucket.
     pub fn new(config: PacerConfig, now: Timestamp) -> Self {
-        let mut pacer = Self { config, level: 0, filled: now };
+        let mut pacer = Self { config, level: 0, filled: now, closed_until: now };
         pacer.level = pacer.capacity();
         pacer
     }
@@ -59,9 +63,12 @@ impl Pacer {
             return Pace::Idle;
         }
         let segment_len = segment_len.max(1);
+        if now < self.closed_until {
+            return Pace::Wait(self.closed_until);
+        }
         let most = pending.min(self.config.max_segments).min(MAX_SEND_BYTES / segment_len).max(1);
         if self.config.rate_bps == 0 {
-            return Pace::Send(most);
+            return self.send(most, now);
         }
         let price = bits(segment_len);
         let capacity = self.capacity().max(price);
@@ -72,11 +79,29 @@ impl Pacer {
         if affordable >= worth {
             let count = most.min(affordable);
             self.level -= price * count as u128;
-            return Pace::Send(count);
+            return self.send(count, now);
         }
-        let missing = price * worth as u128 - self.level;
+        Pace::Wait(now + self.wait(price * worth as u128 - self.level))
+    }
+
+    /// When the last of `pending` datagrams of `segment_len` bytes may leave, if each send comes in time.
+    pub fn end(&self, pending: usize, segment_len: usize, now: Timestamp) -> Timestamp {
+        let sends = pending.div_ceil(self.config.max_segments.max(1)) as u32;
+        let gaps = self.config.gap.saturating_mul(sends.saturating_sub(1));
+        let missing = (bits(segment_len) * pending as u128).saturating_sub(self.level);
+        let rated = if self.config.rate_bps == 0 { Duration::ZERO } else { self.wait(missing) };
+        self.closed_until.max(now) + gaps.max(rated)
+    }
+
+    fn send(&mut self, count: usize, now: Timestamp) -> Pace {
+        self.closed_until = now + self.config.gap;
+        Pace::Send(count)
+    }
+
+    /// How long it takes to earn `missing`.
+    fn wait(&self, missing: u128) -> Duration {
         let wait = missing.div_ceil(u128::from(self.config.rate_bps));
-        Pace::Wait(now + Duration::from_nanos(u64::try_from(wait).unwrap_or(u64::MAX)))
+        Duration::from_nanos(u64::try_from(wait).unwrap_or(u64::MAX))
     }
 
     fn capacity(&self) -> u128 {
@@ -102,7 +127,10 @@ mod tests {
     use proptest::prelude::*;
 
     fn pacer(rate_bps: u64, burst_bytes: usize) -> Pacer {
-        Pacer::new(PacerConfig { rate_bps, burst_bytes, max_segments: 46 }, Timestamp::from_ns(0))
+        Pacer::new(
+            PacerConfig { rate_bps, burst_bytes, max_segments: 46, gap: Duration::ZERO },
+            Timestamp::from_ns(0),
+        )
     }
 
     #[test]
@@ -133,6 +161,32 @@ mod tests {
         let mut pacer = pacer(11_200_000, 10);
         assert!(matches!(pacer.poll(2, 1400, Timestamp::from_ns(0)), Pace::Wait(_)));
         assert_eq!(pacer.poll(2, 1400, Timestamp::from_ns(1_000_000)), Pace::Send(1));
+    }
+
+    // Sabotage: forget the gap when there is no rate, or begin it when the bucket was asked.
+    #[test]
+    fn sends_keep_their_distance() {
+        for rate_bps in [0, 95_000_000] {
+            let gap = Duration::from_micros(250);
+            let config = PacerConfig { rate_bps, burst_bytes: 24 * 1400, max_segments: 8, gap };
+            let (mut now, mut left, mut sends) = (Timestamp::from_ns(0), 100, Vec::new());
+            let mut pacer = Pacer::new(config, now);
+            let end = pacer.end(left, 1400, now);
+            loop {
+                match pacer.poll(left, 1400, now) {
+                    Pace::Send(count) => {
+                        left -= count;
+                        sends.push(now);
+                        assert!(count <= 8);
+                    }
+                    Pace::Wait(until) => now = until,
+                    Pace::Idle => break,
+                }
+            }
+            assert!(sends.windows(2).all(|pair| pair[1].since(pair[0]) >= gap));
+            let last = *sends.last().unwrap();
+            assert!(end.since(last).max(last.since(end)) < Duration::from_millis(1), "{end:?}, {last:?}");
+        }
     }
 
     proptest! {

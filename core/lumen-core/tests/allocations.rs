@@ -12,6 +12,7 @@ use lumen_core::{
 };
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::time::Duration;
 
 struct Counting;
 
@@ -65,7 +66,8 @@ fn sending_allocates_nothing_after_the_hundredth_frame() {
     let mut sealer = Sealer::new(&secret, CHANNEL, Direction::HostToClient);
     let (mut batch, mut counter, mut now) =
         (DatagramBatch::new(), LocalCounter::default(), Timestamp::from_ns(0));
-    let config = PacerConfig { rate_bps: 100_000_000, burst_bytes: 64_000, max_segments: 46 };
+    let config =
+        PacerConfig { rate_bps: 100_000_000, burst_bytes: 64_000, max_segments: 46, gap: Duration::ZERO };
     let mut pacer = Pacer::new(config, now);
     let unit = vec![3; 250_000];
     let mut bytes = 0;

@@ -28,6 +28,7 @@ use lumen_transportd::{
         Figures, Outlet, Path, Paths, Stream, StreamParts,
         cutter::Lumen1,
         flight::Flight,
+        pacing::Pacing,
         paths::Bell,
         proof::{Claim, Proof},
     },
@@ -143,7 +144,8 @@ fn stream(client: &UdpSocket) -> (Stream, Encoder, Arc<Figures>) {
     let sealer = Sealer::new(&secret, channel, Direction::HostToClient);
     let now = Timestamp::from_ns(now_ns());
     let cutter = Lumen1::new(PacketiserConfig::default(), sealer, record.clone()).unwrap();
-    let flight = Flight::new(Box::new(cutter), 10_000_000, 20, outlet.max_segments(), now);
+    let pacing = Pacing::Bitrate { parity_percent: 20 };
+    let flight = Flight::new(Box::new(cutter), 10_000_000, pacing, outlet.max_segments(), now);
     let figures = Arc::new(Figures::default());
     let (reports, _) = tokio::sync::mpsc::unbounded_channel();
     let stream = Stream::start(StreamParts {

@@ -175,7 +175,7 @@ impl Pipeline {
         let live = Arc::new(live(fixed, lane.protocol, path, record.clone()));
         let max_segments = lane.gate.outlet.max_segments();
         let now = Timestamp::from_ns(now_ns());
-        let flight = Flight::new(lane.cutter, record.bitrate(), lane.parity_percent, max_segments, now);
+        let flight = Flight::new(lane.cutter, record.bitrate(), lane.pacing, max_segments, now);
         let stream = Stream::start(StreamParts {
             session: fixed.session,
             generation: grounds.generation,

@@ -11,7 +11,8 @@ use crate::{
     record::{Fixed, Record, Terms},
     video::{
         Outlet, Paths,
-        cutter::{Cutter, GameStream, Lumen1, PARITY_PERCENT},
+        cutter::{Cutter, GameStream, Lumen1},
+        pacing::Pacing,
         proof::{Claim, Proof},
     },
 };
@@ -79,7 +80,7 @@ pub(super) struct Lane {
     pub(super) gate: Gate,
     pub(super) proof: Proof,
     pub(super) cutter: Box<dyn Cutter>,
-    pub(super) parity_percent: u16,
+    pub(super) pacing: Pacing,
 }
 
 impl Lane {
@@ -100,17 +101,19 @@ impl Lane {
             gate: gates.lumen1.clone(),
             proof: Proof::Hello(channel, Box::new(opener)),
             cutter: Box::new(Lumen1::new(cut(fixed), sealer, record.clone())?),
-            parity_percent: fixed.parity_percent,
+            pacing: Pacing::Bitrate { parity_percent: fixed.parity_percent },
         })
     }
 
     fn gamestream(gates: &Gates, terms: &Terms, record: &Arc<Record>) -> Result<Self, LaneError> {
+        let (config, key) = (&terms.config, terms.key());
+        let cutter = GameStream::new(config, &key, record.clone())?;
         Ok(Self {
             protocol: Protocol::GameStream { app: terms.app },
             gate: gates.gamestream.clone().ok_or(LaneError::Closed)?,
             proof: Proof::Token(terms.video),
-            cutter: Box::new(GameStream::new(&terms.config, &terms.key(), record.clone())?),
-            parity_percent: PARITY_PERCENT.into(),
+            pacing: Pacing::Asked { kbps: config.bitrate_kbps, datagram_len: cutter.datagram_len() },
+            cutter: Box::new(cutter),
         })
     }
 }

@@ -1,31 +1,29 @@
 //! One frame on its way: cut, paced, sent.
 
-use lumen_core::{Pace, Pacer, PacerConfig, Timestamp, seal::SealError};
+use lumen_core::{Pace, Pacer, Timestamp, seal::SealError};
 use lumen_ipc::encode::AccessUnit;
 
 use super::{
     cutter::{Cut, CutError, Cutter},
     figures::{Figures, Passage},
     outlet::{Destination, Outlet},
+    pacing::Pacing,
 };
-
-/// Bytes that leave at once: a frame of 10 Mbit/s at 60 fps is less than half of it, so only large ones are paced.
-const BURST_BYTES: usize = 65_000;
-
-/// How much faster than the asked bitrate a large frame leaves: an IDR of ten frames' worth then takes little more
-/// than one frame's time, and a switch's queue behind a slower link is not overrun.
-const HASTE: u64 = 8;
-
-/// Slowest pace in bits a second, because below it pacing costs more latency than it saves queueing.
-const SLOWEST_BPS: u64 = 50_000_000;
 
 /// What became of a flight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
     /// Nothing is on its way.
     Idle,
-    /// The pacer wants the rest to wait until then.
-    Wait(Timestamp),
+    /// The pacer wants the rest of this AccessUnit to wait.
+    Wait {
+        /// Which one.
+        unit: AccessUnit,
+        /// Until then.
+        until: Timestamp,
+        /// When the last datagram may leave.
+        end: Timestamp,
+    },
     /// All datagrams of this AccessUnit are with the kernel.
     Landed(AccessUnit),
 }
@@ -35,30 +33,26 @@ pub enum Progress {
 pub struct Flight {
     cutter: Box<dyn Cutter>,
     pacer: Pacer,
-    parity_percent: u16,
+    pacing: Pacing,
     aboard: Option<(AccessUnit, Passage)>,
 }
 
 impl Flight {
-    /// Frames cut by `cutter`, paced for a bitrate to which parity comes.
+    /// Frames cut by `cutter` from pictures of a bitrate.
     pub fn new(
         cutter: Box<dyn Cutter>,
         bitrate_bps: u32,
-        parity_percent: u16,
+        pacing: Pacing,
         max_segments: usize,
         now: Timestamp,
     ) -> Self {
-        let pacing = PacerConfig {
-            rate_bps: pace(bitrate_bps, parity_percent),
-            burst_bytes: BURST_BYTES,
-            max_segments,
-        };
-        Self { cutter, pacer: Pacer::new(pacing, now), parity_percent, aboard: None }
+        let pacer = Pacer::new(pacing.config(bitrate_bps, max_segments), now);
+        Self { cutter, pacer, pacing, aboard: None }
     }
 
     /// Paces for another bitrate.
     pub fn set_bitrate(&mut self, bitrate_bps: u32, now: Timestamp) {
-        self.pacer.set_rate(pace(bitrate_bps, self.parity_percent), now);
+        self.pacer.set_rate(self.pacing.rate(bitrate_bps), now);
     }
 
     /// Whether a frame is on its way.
@@ -93,9 +87,12 @@ impl Flight {
         };
         while self.cutter.remaining() > 0 {
             let now = Timestamp::from_ns(clock());
-            let count = match self.pacer.poll(self.cutter.remaining(), self.cutter.segment_len(), now) {
+            let (left, len) = (self.cutter.remaining(), self.cutter.segment_len());
+            let count = match self.pacer.poll(left, len, now) {
                 Pace::Send(count) => count,
-                Pace::Wait(until) => return Ok(Progress::Wait(until)),
+                Pace::Wait(until) => {
+                    return Ok(Progress::Wait { unit: *unit, until, end: self.pacer.end(left, len, now) });
+                }
                 Pace::Idle => break,
             };
             if let Some(burst) = self.cutter.next(count, now)? {
@@ -110,23 +107,5 @@ impl Flight {
         let landed = *unit;
         self.aboard = None;
         Ok(Progress::Landed(landed))
-    }
-}
-
-fn pace(bitrate_bps: u32, parity_percent: u16) -> u64 {
-    let with_parity = u64::from(bitrate_bps) * (100 + u64::from(parity_percent)) / 100;
-    (with_parity * HASTE).max(SLOWEST_BPS)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_idr_of_ten_frames_leaves_within_one_and_a_half() {
-        let (bitrate, frame_bits) = (10_000_000, 10_000_000 / 60);
-        let idr_bits = 10 * frame_bits * 120 / 100 - BURST_BYTES as u64 * 8;
-        let frames = idr_bits as f64 / pace(bitrate, 20) as f64 * 60.0;
-        assert!(frames < 1.5, "{frames}");
     }
 }

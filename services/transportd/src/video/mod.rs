@@ -14,6 +14,7 @@ pub mod figures;
 pub mod flight;
 pub mod inlet;
 pub mod outlet;
+pub mod pacing;
 pub mod paths;
 mod pointer;
 pub mod proof;

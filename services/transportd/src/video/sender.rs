@@ -27,6 +27,9 @@ use super::{
     stream::{Letter, Report, StreamParts},
 };
 
+/// Because what takes longer is an IDR that was tried several times, and what follows is none.
+const LONGEST_LEAD: Duration = Duration::from_millis(8);
+
 /// A link to encoded and what came over it.
 struct Source {
     link: Link,
@@ -47,8 +50,8 @@ pub(super) struct Sender {
     sequence: Sequence,
     source: Option<Source>,
     waiting: Option<Waiting>,
-    /// The frame on its way came over an older link, whose encoded needs no answer any more.
-    is_orphan: bool,
+    /// encoded needs no answer any more about the frame on its way: it has one, or its link is gone.
+    is_answered: bool,
     /// Links so far: the number of this one.
     links: u64,
     /// No picture came since encoded said why there are none, or since this link began: encoded may have been away for so
@@ -79,7 +82,7 @@ impl Sender {
             mail,
             source: None,
             waiting: None,
-            is_orphan: false,
+            is_answered: false,
             links: 0,
             is_failing: false,
             is_paused: false,
@@ -148,7 +151,7 @@ impl Sender {
     fn start_link(&mut self, fd: OwnedFd) {
         // An AccessUnit of the older link lies in its ring, so it cannot wait any longer; one in flight was copied.
         (self.source, self.waiting) = (None, None);
-        self.is_orphan = self.parts.flight.is_busy();
+        self.is_answered = self.parts.flight.is_busy();
         self.sequence.start_link();
         self.is_failing = true;
         self.links += 1;
@@ -202,9 +205,15 @@ impl Sender {
         };
         let StreamParts { flight, outlet, figures, .. } = &mut self.parts;
         match flight.advance(outlet, destination, figures, now_ns) {
-            Ok(Progress::Wait(until)) => Ok(Flown::Waits(until)),
+            Ok(Progress::Wait { unit, until, end }) => {
+                if !self.is_answered && end.since(Timestamp::from_ns(now_ns())) <= lead(&unit) {
+                    self.is_answered = true;
+                    self.send(&ToEncode::Sent { number: unit.number });
+                }
+                Ok(Flown::Waits(until))
+            }
             Ok(Progress::Landed(unit)) => {
-                if !std::mem::take(&mut self.is_orphan) {
+                if !std::mem::take(&mut self.is_answered) {
                     self.send(&ToEncode::Sent { number: unit.number });
                 }
                 Ok(Flown::Landed)
@@ -333,6 +342,13 @@ impl Sender {
             _ => sleep(&mut [bell], pause),
         }
     }
+}
+
+/// How long before its last datagram leaves the next picture is begun: that one needs about as long to be encoded, so that
+/// pacing costs no pictures and none waits for long.
+fn lead(unit: &AccessUnit) -> Duration {
+    let marks = &unit.timeline;
+    Duration::from_nanos(marks.encode_end_ns.saturating_sub(marks.encode_begin_ns)).min(LONGEST_LEAD)
 }
 
 /// Whether the first of `fds` is ready, or may be.

@@ -6,7 +6,7 @@ use lumen_core::{Burst, Timestamp, seal::SealError};
 use lumen_gamestream::{
     keys::SessionKey,
     rtsp::StreamConfig,
-    video::{Batch, FrameMeta, FrameType, PacketiseError, Packetiser, PacketiserConfig},
+    video::{Batch, FrameMeta, FrameType, PacketiseError, Packetiser, PacketiserConfig, RTP_LEN, SEAL_LEN},
 };
 use lumen_ipc::encode::UnitKind;
 
@@ -22,6 +22,7 @@ pub struct GameStream {
     packetiser: Packetiser,
     batch: Batch,
     record: Arc<Record>,
+    datagram_len: usize,
 }
 
 impl GameStream {
@@ -35,8 +36,16 @@ impl GameStream {
             parity_percent: PARITY_PERCENT,
             min_parity: config.min_parity,
         };
-        let packetiser = Packetiser::new(cut, config.encryption.video.then_some(key))?;
-        Ok(Self { packetiser, batch: Batch::new(), record })
+        let is_sealed = config.encryption.video;
+        let packetiser = Packetiser::new(cut, is_sealed.then_some(key))?;
+        let sealing = if is_sealed { SEAL_LEN } else { 0 };
+        let datagram_len = usize::from(config.packet_size) + RTP_LEN + sealing;
+        Ok(Self { packetiser, batch: Batch::new(), record, datagram_len })
+    }
+
+    /// Bytes of each datagram of each frame.
+    pub fn datagram_len(&self) -> usize {
+        self.datagram_len
     }
 }
 
