@@ -61,6 +61,7 @@ pub mod identity;
 pub mod input;
 pub mod keys;
 pub mod pairing;
+pub mod parity;
 pub mod ping;
 pub mod rtsp;
 pub mod video;

@@ -187,7 +187,8 @@ impl Transport1 {
     /// (t): `frames`, of them `repeats` and `idrs`, `bytes`, `datagrams`, `sends` (calls of the kernel), `unsent`,
     /// `forged`, `replayed`, `headless`, `unusable`, `bad_shapes` (of a pointer), `unreadable` and
     /// `unsaid` (messages of a Moonlight client that are none, inputs that no seat can be told), `dropped_inputs` (motion and
-    /// texts that inputd was not told in time), `links` (to encoded), `largest_burst` (datagrams in one send).
+    /// texts that inputd was not told in time), `parity_percent` (of a Moonlight client's frames now), `links` (to encoded),
+    /// `largest_burst` (datagrams in one send).
     fn sessions(&self) -> Vec<Dict> {
         self.peers.sessions().iter().map(|live| describe(live)).collect()
     }
@@ -284,6 +285,7 @@ fn describe(live: &Live) -> Dict {
         ("unreadable", &figures.unreadable),
         ("unsaid", &figures.unsaid),
         ("dropped_inputs", &figures.dropped_inputs),
+        ("parity_percent", &figures.parity_percent),
         ("links", &figures.links),
         ("largest_burst", &figures.largest_burst),
     ];

@@ -10,6 +10,7 @@ use lumen_core::{Timestamp, control, trust::Fingerprint};
 use lumen_gamestream::{
     http::LaunchQuery,
     keys::SessionKey,
+    parity,
     rtsp::{StreamConfig, Tokens},
 };
 use lumen_ipc::{
@@ -37,7 +38,6 @@ use crate::{
     },
     record::{Fixed, Terms},
     upstream::Upstream,
-    video::cutter::PARITY_PERCENT,
 };
 
 /// How long a desktop may take to show its first picture. Well below the 120 s after which clients give a launch up.
@@ -181,9 +181,10 @@ pub(super) async fn begin<U: Upstream>(
         control: beginning.tokens.control,
         config: *config,
     };
+    let least = parity::least(config);
     let founding = Founding {
-        fixed: fixed(&beginning, mode),
-        bitrate_bps: bitrate(config.bitrate_kbps),
+        fixed: fixed(&beginning, mode, least),
+        bitrate_bps: parity::share(config, least).clamp(MIN_BITRATE, MAX_BITRATE),
         is_pointer_separate: false,
         terms: Some(terms.clone()),
         texts: legacy.texts,
@@ -204,7 +205,7 @@ pub(super) async fn begin<U: Upstream>(
         config.bitrate_kbps,
     );
     let reached = Born { live: born.live.clone(), mail: born.mail.clone() };
-    Conversation { talk, line, born, admitted, orders, news, news_to: None }.start();
+    Conversation { talk, line, born, config: *config, admitted, orders, news, news_to: None }.start();
     Ok(reached)
 }
 
@@ -224,10 +225,11 @@ pub fn go_on(peers: &Arc<Peers>, board: &Arc<Switchboard>, born: Born) {
     let (orders_to, orders) = unbounded_channel();
     let admitted = peers.admit(born.live.fingerprint, orders_to);
     let (news_to, news) = unbounded_channel();
-    Conversation { talk, line, born, admitted, orders, news, news_to: Some(news_to) }.start();
+    let (config, news_to) = (terms.config, Some(news_to));
+    Conversation { talk, line, born, config, admitted, orders, news, news_to }.start();
 }
 
-fn fixed(beginning: &Beginning, mode: Mode) -> Fixed {
+fn fixed(beginning: &Beginning, mode: Mode, parity_percent: u8) -> Fixed {
     Fixed {
         session: beginning.session,
         fingerprint: *beginning.fingerprint.as_bytes(),
@@ -237,15 +239,9 @@ fn fixed(beginning: &Beginning, mode: Mode) -> Fixed {
         secret: Default::default(),
         mode: (mode.width, mode.height, mode.refresh_mhz),
         app: beginning.app_name.clone(),
-        parity_percent: PARITY_PERCENT.into(),
+        parity_percent: parity_percent.into(),
         datagram_len: 0,
     }
-}
-
-/// What of the user's bitrate is left for pictures: parity is to come out of it.
-fn bitrate(kbps: u32) -> u32 {
-    let bps = u64::from(kbps) * 1000 * 100 / (100 + u64::from(PARITY_PERCENT));
-    u32::try_from(bps).unwrap_or(u32::MAX).clamp(MIN_BITRATE, MAX_BITRATE)
 }
 
 /// Ends what the client had by this protocol. What was made for the session that this one goes on with is left to it.
@@ -275,16 +271,4 @@ async fn inherit(peers: &Arc<Peers>, beginning: &Beginning) -> Legacy {
 
 fn now() -> Timestamp {
     Timestamp::from_ns(now_ns())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Sabotage: give the encoder all that the user allows, and parity beside it.
-    #[test]
-    fn parity_comes_out_of_the_users_bitrate() {
-        assert_eq!(bitrate(12_000), 10_000_000);
-        assert_eq!((bitrate(0), bitrate(u32::MAX)), (MIN_BITRATE, MAX_BITRATE));
-    }
 }

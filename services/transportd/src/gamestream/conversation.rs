@@ -1,12 +1,13 @@
 //! A Moonlight client's connection as its session knows it: between [`Talk`] and the session's mail.
 
-use std::future::pending;
+use std::{future::pending, sync::atomic::Ordering::Relaxed};
 
 use lumen_core::Timestamp;
+use lumen_gamestream::{parity, parity::Parity, rtsp::StreamConfig};
 use lumen_stage::clock::now_ns;
 use tokio::{
     sync::mpsc::{UnboundedReceiver, UnboundedSender},
-    time::sleep,
+    time::{Interval, MissedTickBehavior, interval, sleep},
 };
 
 use super::{
@@ -28,6 +29,8 @@ pub struct Conversation {
     pub line: Line,
     /// About what.
     pub born: Born,
+    /// What RTSP agreed on.
+    pub config: StreamConfig,
     /// Its place among the connections.
     pub admitted: Admitted,
     /// What the administrator says.
@@ -45,8 +48,12 @@ impl Conversation {
     }
 
     async fn hold(mut self) {
+        let mut parity = Parity::new(self.sent(), now());
+        let mut ticks = ticks(&self.config);
+        // After a restart the record knows what parity left for pictures, but not of how much that was.
+        self.protect(&parity);
         let reason = loop {
-            if let Some(reason) = self.drain() {
+            if let Some(reason) = self.drain(&mut parity) {
                 break reason;
             }
             let wake = self.talk.poll_timeout();
@@ -59,6 +66,9 @@ impl Conversation {
                 }
                 () = self.born.mail.closed(), if !self.talk.is_parting() => return,
                 () = at(wake) => self.talk.handle_timeout(now()),
+                () = tick(&mut ticks) => if parity.handle_tick(self.sent(), now()) {
+                    self.protect(&parity);
+                },
             }
         };
         let live = &self.born.live;
@@ -80,13 +90,14 @@ impl Conversation {
     }
 
     /// Does all that is to be done; why the client is gone, if it is.
-    fn drain(&mut self) -> Option<&'static str> {
+    fn drain(&mut self, parity: &mut Parity) -> Option<&'static str> {
         let mut gone = None;
         while let Some(output) = self.talk.poll_output() {
             match output {
                 Output::Send(bytes, to) => self.line.send(&bytes, to),
                 Output::Alive => self.attach(),
                 Output::Wish(wish) => self.pass_on(wish),
+                Output::Losses(report) => parity.handle_report(&report),
                 Output::Closed(reason) => gone = Some(reason),
             }
         }
@@ -111,6 +122,17 @@ impl Conversation {
         });
     }
 
+    /// Datagrams of video so far.
+    fn sent(&self) -> u64 {
+        self.born.live.figures.datagrams.load(Relaxed)
+    }
+
+    /// Frames have so much parity from now on, and pictures what it leaves.
+    fn protect(&self, parity: &Parity) {
+        let percent = parity.percent().max(parity::least(&self.config));
+        self.post(Mail::Bitrate { bps: parity::share(&self.config, percent), parity: Some(percent) });
+    }
+
     fn post(&self, mail: Mail) {
         // A session that is over has said so.
         let _ = self.born.mail.send(mail);
@@ -119,6 +141,23 @@ impl Conversation {
 
 fn now() -> Timestamp {
     Timestamp::from_ns(now_ns())
+}
+
+/// When losses are judged; `None` for clients that do not report them.
+fn ticks(config: &StreamConfig) -> Option<Interval> {
+    config.reports_fec.then(|| {
+        let mut ticks = interval(parity::TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        ticks
+    })
+}
+
+/// Waits for the next tick.
+async fn tick(ticks: &mut Option<Interval>) {
+    match ticks {
+        Some(ticks) => drop(ticks.tick().await),
+        None => pending().await,
+    }
 }
 
 /// Sleeps until then, for ever without.

@@ -14,7 +14,7 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use lumen_core::{Timestamp, control::Input};
 use lumen_gamestream::{
-    control::{Incoming, Opener, Outgoing, Sealer, Termination},
+    control::{FecStatus, Incoming, Opener, Outgoing, Sealer, Termination},
     enet::{self, CloseReason, Connect, PeerId},
     input::Event,
 };
@@ -58,6 +58,8 @@ pub enum Output {
     Alive,
     /// It wants this.
     Wish(Wish),
+    /// It did not get all of a Block.
+    Losses(FecStatus),
     /// It is gone, for this reason; nothing follows.
     Closed(&'static str),
 }
@@ -279,13 +281,13 @@ impl Talk {
         };
         said.push(Output::Alive);
         let wish = match incoming {
+            Incoming::Fec(status) => return said.push(Output::Losses(status)),
             Incoming::RequestIdr => Wish::Idr,
             Incoming::InvalidateReferences { last, .. } => Wish::Lost { last },
             Incoming::Input(event) => return self.act(&event, said),
             Incoming::Start
             | Incoming::LongTermReference { .. }
             | Incoming::Ping
-            | Incoming::Fec(_)
             | Incoming::Loss(_)
             | Incoming::Unknown { .. } => return,
         };

@@ -235,7 +235,7 @@ impl<U: Upstream> Conversation<U> {
             },
             HostEvent::Resume(session) => self.resume(SessionId(session.0)),
             HostEvent::RequestIdr { after_frame } => self.post(Mail::Loss { after_frame }),
-            HostEvent::SetBitrate { bps } => self.post(Mail::Bitrate(bps)),
+            HostEvent::SetBitrate { bps } => self.post(Mail::Bitrate { bps, parity: None }),
             HostEvent::Input(input) => self.post(Mail::Input(input)),
             HostEvent::SetMode(mode) => match check_mode(mode) {
                 Ok(mode) => self.post(Mail::Mode(mode)),

@@ -50,8 +50,13 @@ pub enum Mail {
         /// The newest of them.
         after_frame: u64,
     },
-    /// The client wants another bitrate.
-    Bitrate(u32),
+    /// Pictures have another bitrate: the client wants it, or it is what another parity leaves.
+    Bitrate {
+        /// Bits a second.
+        bps: u32,
+        /// That parity, in percent of the data.
+        parity: Option<u8>,
+    },
     /// The client wants another mode, which [`crate::launch::check_mode`] found good.
     Mode(Mode),
     /// A person did something.

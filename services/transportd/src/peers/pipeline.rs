@@ -279,8 +279,12 @@ impl Pipeline {
         self.stream.handle_loss(after_frame);
     }
 
-    /// The client wants another bitrate; what cannot be is brought into bounds, since it is State and has no answer.
-    pub fn set_bitrate(&mut self, bps: u32) {
+    /// The client wants another bitrate, or parity takes some of it; what cannot be is brought into bounds, since it is State
+    /// and has no answer.
+    pub fn set_bitrate(&mut self, bps: u32, parity: Option<u8>) {
+        if let Some(percent) = parity {
+            self.stream.set_parity(percent);
+        }
         let bps = bps.clamp(MIN_BITRATE, MAX_BITRATE);
         self.request.stream.bitrate_bps = bps;
         self.stream.set_bitrate(bps);

@@ -8,7 +8,7 @@ use std::fmt;
 use lumen_core::{Burst, Timestamp, seal::SealError};
 use lumen_ipc::encode::AccessUnit;
 
-pub use gamestream::{GameStream, PARITY_PERCENT};
+pub use gamestream::GameStream;
 pub use lumen1::Lumen1;
 
 /// Why an AccessUnit is not cut.
@@ -42,6 +42,9 @@ pub trait Cutter: fmt::Debug + Send {
     /// # Errors
     /// [`CutError`]; nothing is then to be sent.
     fn load(&mut self, cut: &Cut<'_>, now: Timestamp) -> Result<(), CutError>;
+
+    /// So much parity, in percent of the data, from the next frame on; 100 at most.
+    fn set_parity(&mut self, percent: u8);
 
     /// Datagrams that have not left yet.
     fn remaining(&self) -> usize;

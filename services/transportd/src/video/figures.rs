@@ -143,6 +143,8 @@ pub struct Figures {
     pub unsaid: AtomicU64,
     /// Samples and texts of a person that inputd was not told, because too many waited or for too long.
     pub dropped_inputs: AtomicU64,
+    /// Parity of the frames of now, in percent; 0 where that of the launch never changes.
+    pub parity_percent: AtomicU64,
     /// Links to encoded, counted.
     pub links: AtomicU64,
     steps: Mutex<[Histogram<u64>; Step::ALL.len()]>,
@@ -168,6 +170,7 @@ impl Default for Figures {
             unreadable: AtomicU64::default(),
             unsaid: AtomicU64::default(),
             dropped_inputs: AtomicU64::default(),
+            parity_percent: AtomicU64::default(),
             links: AtomicU64::default(),
             steps: Mutex::new(std::array::from_fn(histogram)),
         }

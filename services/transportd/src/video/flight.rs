@@ -55,6 +55,11 @@ impl Flight {
         self.pacer.set_rate(self.pacing.rate(bitrate_bps), now);
     }
 
+    /// So much parity, in percent, from the next frame on.
+    pub fn set_parity(&mut self, percent: u8) {
+        self.cutter.set_parity(percent);
+    }
+
     /// Whether a frame is on its way.
     pub fn is_busy(&self) -> bool {
         self.aboard.is_some()

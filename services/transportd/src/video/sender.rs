@@ -137,6 +137,10 @@ impl Sender {
                     self.send_control();
                 }
             }
+            Letter::Parity(percent) => {
+                self.parts.flight.set_parity(percent);
+                self.parts.figures.parity_percent.store(percent.into(), Relaxed);
+            }
             Letter::Bitrate(bps) => {
                 if self.sequence.handle_bitrate(bps) {
                     self.parts.record.set_bitrate(bps);

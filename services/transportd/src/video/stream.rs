@@ -62,6 +62,7 @@ pub(super) enum Letter {
     Link(OwnedFd),
     Loss { after_frame: u64 },
     Bitrate(u32),
+    Parity(u8),
     Pause(bool),
     PointerTaken { link: u64 },
     Stop,
@@ -126,6 +127,11 @@ impl Stream {
     /// The client wants another bitrate.
     pub fn set_bitrate(&self, bps: u32) {
         self.post(Letter::Bitrate(bps));
+    }
+
+    /// Frames have so much parity in percent from the next one on.
+    pub fn set_parity(&self, percent: u8) {
+        self.post(Letter::Parity(percent));
     }
 
     /// The [`Report::PointerMoved`] that came over this link is with the client.

@@ -320,10 +320,12 @@ pub struct Got {
     pub is_idr: bool,
     /// With the zeroes that fill the last payload.
     pub bytes: Vec<u8>,
+    /// Parity of its first Block, in percent.
+    pub percent: u8,
 }
 
-/// Shards so far by block and place, and how many blocks there are.
-type Shards = BTreeMap<(u8, u32), (u32, Vec<u8>)>;
+/// Shards so far by block and place: data shards and percent of the block, and the payload.
+type Shards = BTreeMap<(u8, u32), (u32, u8, Vec<u8>)>;
 
 /// The receiving end of video.
 pub struct Video {
@@ -385,16 +387,17 @@ impl Video {
         let (index, data) = (info >> 12 & 0x3ff, info >> 22);
         let (_, shards) = self.frames.entry(number).or_insert((last, Shards::new()));
         if index < data {
-            shards.insert((block, index), (data, shard[32..].to_vec()));
+            shards.insert((block, index), (data, (info >> 4) as u8, shard[32..].to_vec()));
         }
         let is_whole = (0..=last).all(|block| {
             let of_block = shards.range((block, 0)..(block + 1, 0));
-            shards.get(&(block, 0)).is_some_and(|(data, _)| of_block.count() == *data as usize)
+            shards.get(&(block, 0)).is_some_and(|(data, ..)| of_block.count() == *data as usize)
         });
         is_whole.then(|| {
             let (_, shards) = self.frames.remove(&number).unwrap();
-            let bytes: Vec<u8> = shards.into_values().flat_map(|(_, payload)| payload).collect();
-            Got { number, is_idr: bytes[3] == 2, bytes: bytes[8..].to_vec() }
+            let percent = shards[&(0, 0)].1;
+            let bytes: Vec<u8> = shards.into_values().flat_map(|(.., payload)| payload).collect();
+            Got { number, is_idr: bytes[3] == 2, bytes: bytes[8..].to_vec(), percent }
         })
     }
 }

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use lumen_core::{Burst, Timestamp, seal::SealError};
 use lumen_gamestream::{
     keys::SessionKey,
+    parity,
     rtsp::StreamConfig,
     video::{Batch, FrameMeta, FrameType, PacketiseError, Packetiser, PacketiserConfig, RTP_LEN, SEAL_LEN},
 };
@@ -12,9 +13,6 @@ use lumen_ipc::encode::UnitKind;
 
 use super::{Cut, CutError, Cutter};
 use crate::record::Record;
-
-/// Because it mends what a Wi-Fi loses in bursts, and it is what clients of this protocol are used to.
-pub const PARITY_PERCENT: u8 = 20;
 
 /// The cutter of a GameStream session.
 #[derive(Debug)]
@@ -33,7 +31,7 @@ impl GameStream {
     pub fn new(config: &StreamConfig, key: &SessionKey, record: Arc<Record>) -> Result<Self, PacketiseError> {
         let cut = PacketiserConfig {
             packet_size: config.packet_size,
-            parity_percent: PARITY_PERCENT,
+            parity_percent: parity::least(config),
             min_parity: config.min_parity,
         };
         let is_sealed = config.encryption.video;
@@ -67,6 +65,11 @@ impl Cutter for GameStream {
         };
         self.packetiser.packetise(cut.bytes, &meta, &mut &*self.record, &mut self.batch)?;
         Ok(())
+    }
+
+    fn set_parity(&mut self, percent: u8) {
+        // As much as would be too much is never asked.
+        let _ = self.packetiser.set_parity_percent(percent);
     }
 
     fn remaining(&self) -> usize {

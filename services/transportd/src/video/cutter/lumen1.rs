@@ -49,6 +49,11 @@ impl Cutter for Lumen1 {
         Ok(())
     }
 
+    fn set_parity(&mut self, percent: u8) {
+        // As much as this is never too much.
+        let _ = self.packetiser.set_parity_percent(percent.into());
+    }
+
     fn remaining(&self) -> usize {
         self.batch.remaining()
     }
