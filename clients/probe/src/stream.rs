@@ -316,9 +316,7 @@ impl<'a> Stream<'a> {
                 Wish::Mode(mode) => self.session.set_mode(mode_of(mode)),
             }
         }
-        while let Some(input) = self.script.due(now.since(first)) {
-            self.session.input(input);
-        }
+        std::iter::from_fn(|| self.script.due(now.since(first))).for_each(|input| self.session.input(input));
     }
 
     fn since_dial(&self) -> Duration {
