@@ -186,14 +186,31 @@ impl Video {
 
     async fn next(&mut self) -> Vec<Got> {
         let mut datagram = [0; 2048];
-        let len = self.socket.recv(&mut datagram).await.unwrap();
+        // A frame that is lost holds those after it up for a moment.
+        let due = self.reassembler.poll_timeout().map(|due| due.since(now()));
+        let heard = match due {
+            Some(due) => timeout(due, self.socket.recv(&mut datagram)).await.ok(),
+            None => Some(self.socket.recv(&mut datagram).await),
+        };
+        match heard {
+            Some(len) => self.take(&mut datagram[..len.unwrap()]),
+            None => self.reassembler.handle_timeout(now()),
+        }
+        self.whole()
+    }
+
+    fn take(&mut self, datagram: &mut [u8]) {
         self.datagrams += 1;
         if self.forges > 0 && self.datagrams.is_multiple_of(self.forges) {
-            datagram[len / 2] ^= 1;
+            datagram[datagram.len() / 2] ^= 1;
         }
-        if let Ok(Opened::Video(shard)) = self.opener.open(&mut datagram[..len]) {
+        if let Ok(Opened::Video(shard)) = self.opener.open(datagram) {
             self.reassembler.handle_shard(&shard, now());
         }
+    }
+
+    /// The frames that are whole now.
+    fn whole(&mut self) -> Vec<Got> {
         let mut frames = Vec::new();
         while let Some(output) = self.reassembler.poll_output() {
             match output {
