@@ -13,8 +13,8 @@ use lumen_tests::{
     moonlight::Played,
 };
 
-/// Longer than anything here.
-const FOR_EVER: [&str; 2] = ["--seconds", "600"];
+/// Longer than anything here, and not for ever, so that a client that nobody ends shows.
+const FOR_EVER: [&str; 2] = ["--seconds", "40"];
 /// ENet's silence, after which a session is kept; `keep`; and what the stages take to let go.
 const AWAY: Duration = Duration::from_secs(10 + 5 + 15);
 
