@@ -211,6 +211,11 @@ impl Reassembler {
     }
 
     fn gather(&mut self, shard: &Shard<'_>, now: Timestamp) {
+        // None could follow it, and what is counted on from it would run over.
+        if shard.frame == u64::MAX {
+            self.counters.malformed += 1;
+            return;
+        }
         let Some(ahead) = shard.frame.checked_sub(self.next) else {
             self.counters.late_shards += 1;
             return;

@@ -18,6 +18,7 @@ mod only_the_exact_certificate_is_trusted;
 mod parsers_survive_any_bytes;
 mod plaintext_never_travels;
 mod sessions_open_resume_and_close;
+mod the_last_frame_number_is_refused;
 mod the_wire_is_what_the_specification_says;
 
 mod pair;
