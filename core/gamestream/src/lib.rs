@@ -10,6 +10,7 @@
 //!                                                    │ rikey = keys::SessionKey
 //! TCP 48010         rtsp::Negotiation ◄──────────────┘ ─► StreamConfig ─► Play
 //!                                  │ Tokens: how datagrams find their session
+//! UDP 5353          mdns::Service ─► how a host is found before any of this
 //! UDP 47999         enet::Peer ◄───┤ Message ─► control::Opener ─► control::Incoming ─► input::Event, IDR, …
 //!                       ▲          │            control::Sealer ◄─ control::Outgoing
 //!                       └ Record   │ (written before poll_output is drained)
@@ -60,6 +61,7 @@ pub mod http;
 pub mod identity;
 pub mod input;
 pub mod keys;
+pub mod mdns;
 pub mod pairing;
 pub mod parity;
 pub mod ping;

@@ -7,13 +7,14 @@ use super::{
     doors::Door,
     house::House,
     identity::Identity,
-    mdns::{self, responder::label},
+    mdns,
     reception::Reception,
     shelf::{Shelf, Source},
     streams::Streams,
     tls,
 };
 use crate::{clients::Clients, peers::lobby::Lobby};
+use lumen_gamestream::mdns::label;
 
 /// What it is made of.
 #[derive(Debug)]

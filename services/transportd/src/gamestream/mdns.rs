@@ -4,8 +4,6 @@
 //! that speak mDNS list interfaces by netlink, which the unit's sandbox does not give. One small service needs neither.
 //! Other responders on this machine (Avahi, systemd-resolved) share the port.
 
-pub mod responder;
-
 use std::{
     collections::BTreeMap,
     fs, io,
@@ -13,10 +11,9 @@ use std::{
     time::Duration,
 };
 
+use lumen_gamestream::mdns::Service;
 use socket2::{Domain, Socket, Type};
 use tokio::time::{Instant, sleep, timeout_at};
-
-use responder::Service;
 
 /// Where mDNS is spoken.
 const GROUP: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(224, 0, 0, 251), 5353);

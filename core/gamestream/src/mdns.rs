@@ -220,7 +220,7 @@ mod tests {
     #[test]
     fn who_browses_gets_all_it_needs_in_one_answer() {
         let answer = service().answer(&question(&SERVICE, PTR)).unwrap();
-        assert_eq!(lumen_gamestream::hex::encode(&answer), BROWSED);
+        assert_eq!(crate::hex::encode(&answer), BROWSED);
         assert_eq!(service().announcement(), answer);
         let upper = service().answer(&question(&["_NVSTREAM", "_TCP", "Local"], PTR));
         assert_eq!(upper.unwrap(), answer, "letters of any case");
