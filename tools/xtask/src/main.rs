@@ -6,6 +6,7 @@
 
 mod bench;
 mod checks;
+mod fuzz;
 mod kill;
 mod text;
 mod tidy;
@@ -31,6 +32,8 @@ enum Chore {
     /// Measure something and print it.
     #[command(subcommand)]
     Bench(Bench),
+    /// Fuzz the parsers of crates that have changed since the last deep run, with coverage.
+    Fuzz(fuzz::Options),
     /// Kill, stop, starve and replace what streams, and ask the client whether it noticed. Needs root and `make build`.
     Kill(kill::Options),
     /// Let sessions come and go while a stage dies each minute. Needs root and `make build`.
@@ -100,6 +103,7 @@ impl Chore {
             Self::Bench(Bench::Cpu { seconds }) => bench::cpu::run(seconds)?,
             Self::Bench(Bench::Starved { seconds }) => bench::starved::run(seconds)?,
             Self::Bench(Bench::Syscalls { seconds }) => bench::syscalls::run(seconds)?,
+            Self::Fuzz(options) => fuzz::run(&options)?,
             Self::Kill(options) => kill::run(&options)?,
             Self::Soak { minutes, seed } => kill::soak::run(minutes, seed)?,
             Self::Echo => bench::hop::echo()?,
