@@ -2,6 +2,7 @@
 //! client before it. Each test uses a part of it.
 #![allow(dead_code)]
 
+mod answer;
 pub mod client;
 pub mod fakes;
 pub mod moonlight;

@@ -28,7 +28,11 @@ use tokio::{
     time::timeout,
 };
 
-use super::{Host, fakes::Fakes};
+use super::{
+    Host,
+    answer::{number, word},
+    fakes::Fakes,
+};
 
 const TAG: usize = 16;
 
@@ -179,15 +183,6 @@ pub async fn exchange(to: SocketAddr, bytes: &[u8]) -> Option<Vec<u8>> {
     let read = timeout(Duration::from_secs(8), stream.read_to_end(&mut answer)).await;
     read.expect("RTSP closes what it does not answer").ok()?;
     (!answer.is_empty()).then_some(answer)
-}
-
-fn word(text: &str, name: &str) -> String {
-    let rest = text.split_once(name).unwrap_or_else(|| panic!("no {name} in {text}")).1;
-    rest.split(['\r', ';']).next().unwrap().to_owned()
-}
-
-fn number<N: std::str::FromStr<Err: std::fmt::Debug>>(text: &str, name: &str) -> N {
-    word(text, name).parse().unwrap()
 }
 
 fn cipher(key: [u8; 16]) -> LessSafeKey {
