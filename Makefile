@@ -39,7 +39,6 @@ demo: build
 # One set of packages in each line, so that cargo builds every dependency once.
 test: build
 	$(CARGO) xtask tidy --install
-	$(CARGO) xtask fuzz
 	$(CARGO) test --release --workspace
 	$(CARGO) test --release --workspace --test run $(CARGO_AS_ROOT) -- --include-ignored --test-threads=1
 	$(CARGO) test --release --workspace --test system $(CARGO_AS_ROOT) -- --test-threads=1
