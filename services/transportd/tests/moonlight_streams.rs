@@ -115,7 +115,7 @@ async fn reported_losses_raise_parity_within_the_users_bitrate() {
         assert!(begun.elapsed() < Duration::from_secs(2), "no more parity after two seconds of losses");
         (0..40).for_each(|_| control.say(0, 0x5502, &LOSSES));
     }
-    until("the bitrate", || *host.fakes.bitrates().last().unwrap() < bitrate * 9 / 10).await;
+    until("the bitrate", || *host.fakes.bitrates().last().unwrap() < bitrate * 19 / 20).await;
     assert_eq!(host.fakes.idrs_asked(), 0, "nothing was lost for good");
 }
 

@@ -67,7 +67,8 @@ fn stroke(key: &Key, held: &[u16], inputs: &mut ArrayVec<Input, MOST>) {
     inputs.extend(borrowed.iter().rev().map(|code| Input::Key { code: *code, pressed: false }));
 }
 
-/// Linux' code of a key. It goes up by the code by which it went down, whatever the client then says of its place.
+/// Linux' code of a key. It goes up, and is pressed again, by the code by which it went down, whatever the client then says
+/// of its place.
 fn code(key: &Key, held: &[u16]) -> Option<u16> {
     let place = evdev(key.code)?;
     let meant = match place {
@@ -77,7 +78,7 @@ fn code(key: &Key, held: &[u16]) -> Option<u16> {
         _ => place,
     };
     let (said, other) = if key.by_place { (place, meant) } else { (meant, place) };
-    let is_other = !key.pressed && !held.contains(&said) && held.contains(&other);
+    let is_other = !held.contains(&said) && held.contains(&other);
     Some(if is_other { other } else { said })
 }
 
@@ -157,6 +158,7 @@ mod tests {
         assert_eq!(strokes(Key { by_place: false, ..A }, &[]), [meant]);
         assert_eq!(strokes(UP, &[BY_MEANING | 30]), [-meant]);
         assert_eq!(strokes(Key { by_place: false, ..UP }, &[30]), [-30]);
+        assert_eq!(strokes(Key { by_place: false, ..A }, &[30]), [30], "it is down already");
         assert_eq!(strokes(Key { by_place: false, code: 0x0d, ..A }, &[]), [28]);
         assert_eq!(strokes(Key { by_place: false, code: 0xe2, ..A }, &[]), [i32::from(RO)]);
         assert_eq!(strokes(Key { code: 0x0c, ..A }, &[]).len(), 1);

@@ -21,7 +21,7 @@ use lumen_gamestream::{
 
 use super::input::translate;
 use crate::{
-    peers::hands::Hands,
+    peers::hands::{Hands, Held},
     record::{Record, Talk as State, Terms},
     video::outlet::Destination,
 };
@@ -257,16 +257,19 @@ impl Talk {
         if let Standing::Open { peer, place } = &self.standing {
             self.turn += 1;
             let (peer, window) = (peer.record().clone(), self.opener.window());
-            let state = State { peer, window, held: self.hands.down(), to: place.to, from: place.from };
+            // What nobody can let go any more is not down, for the next incarnation neither.
+            let held = if peer.is_closed() { Held::default() } else { self.hands.down() };
+            let state = State { peer, window, held, to: place.to, from: place.from };
             self.record.set_talk(self.turn, &state);
         }
     }
 
     fn close(&mut self, reason: &'static str) {
         if !self.is_over() {
+            let held = std::mem::take(&mut self.hands).down();
+            self.write();
             self.standing = Standing::Over;
-            // A key that nobody can let go any more is not down.
-            for code in std::mem::take(&mut self.hands).down() {
+            for code in held {
                 self.outputs.push_back(Output::Wish(Wish::Input(Input::Key { code, pressed: false })));
             }
             self.outputs.push_back(Output::Closed(reason));

@@ -151,12 +151,22 @@ impl Backlog {
     }
 
     /// There is a fresh link; what it begins with. Of what came before and was not told, keys and what is too old are gone
-    /// into it.
+    /// into it, and keys that have gone up since: inputd let go of all of them when it died, and must not press them again.
     pub fn begin(&mut self, now_ns: u64) -> ToInput {
         let stale = u64::try_from(STALE.as_nanos()).unwrap_or(u64::MAX);
         while self.waiting.front().is_some_and(|(at_ns, _)| now_ns.saturating_sub(*at_ns) > stale) {
             if let Some((_, message)) = self.take() {
                 self.dropped += u64::from(!matches!(message, ToInput::Held(_)));
+            }
+        }
+        for code in self.taken.clone() {
+            let lacks = |message: &ToInput| matches!(message, ToInput::Held(held) if !held.contains(&code));
+            let Some(up) = self.waiting.iter().position(|(_, message)| lacks(message)) else { continue };
+            self.taken.retain(|held| *held != code);
+            for (_, message) in self.waiting.iter_mut().take(up) {
+                if let ToInput::Held(held) = message {
+                    held.retain(|held| *held != code);
+                }
             }
         }
         ToInput::Held(self.taken.clone())
@@ -319,6 +329,21 @@ mod tests {
         assert_eq!(backlog.begin(50_000_000), held(&[42]));
         let text = ToInput::Text { number: 1, text: "a".into() };
         assert_eq!(rest(&mut backlog), [held(&[42, 30]), held(&[42]), text]);
+    }
+
+    /// Sabotage: begin a link with what was told last, whatever has gone up since.
+    #[test]
+    fn key_that_went_up_meanwhile_is_not_pressed_again() {
+        let mut backlog = Backlog::default();
+        backlog.handle(key(30, true), 0);
+        assert!(backlog.take().is_some());
+        backlog.handle(key(42, true), 1_000_000);
+        backlog.handle(key(30, false), 2_000_000);
+        backlog.handle(Input::Text("a".into()), 2_000_000);
+        backlog.handle(key(30, true), 3_000_000);
+        assert_eq!(backlog.begin(50_000_000), held(&[]));
+        let text = ToInput::Text { number: 1, text: "a".into() };
+        assert_eq!(rest(&mut backlog), [held(&[42]), held(&[42]), text, held(&[42, 30])]);
     }
 
     /// Sabotage: keep what waits however old it is.

@@ -111,7 +111,8 @@ fn a_client_that_goes_holds_nothing_down() {
     talk.handle_datagram(&decode("8007000084ff000200000000").unwrap(), place(1), at(3));
     let last = outputs(&mut talk);
     assert!(last.ends_with(&[press(30, false), Output::Closed("the client quit")]), "{last:?}");
-    assert!(talk.is_over() && super::Talk::new(record, &terms(), talk.id(), at(4)).is_over());
+    assert!(talk.is_over() && super::Talk::new(record.clone(), &terms(), talk.id(), at(4)).is_over());
+    assert!(record.held().is_empty(), "the next incarnation presses nothing");
 }
 
 #[test]
