@@ -79,9 +79,11 @@ fn the_last_frame_before_a_still_screen_is_given_up_when_it_stalls() {
 fn a_jump_to_the_last_number_is_told_in_two_losses() {
     let (mut host, mut client) = (Host::new(0), Client::new());
     deliver(&mut host, &mut client, meta(0), ms(0));
-    let last = FrameMeta { number: u64::MAX, idr: true, ..meta(1) };
+    // The one after it is refused.
+    let max = u64::MAX - 1;
+    let last = FrameMeta { number: max, idr: true, ..meta(1) };
     deliver(&mut host, &mut client, last, ms(16));
-    let (left, max) = (u64::MAX - 63, u64::MAX);
+    let left = max - 63;
     assert_eq!(
         brief(&mut client),
         format!("F0 L1+{} ?{}", left - 1, left - 1),

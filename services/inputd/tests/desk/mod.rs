@@ -102,9 +102,11 @@ impl Sway {
     pub fn see(&mut self, name: &str) -> Watch {
         let journal = self.dir.join(name);
         let program = std::env::current_exe().unwrap().parent().unwrap().join("../lumen-see");
-        // A copy, because nobody may look into root's home.
+        // A copy, because nobody may look into root's home. Made by another process, because what this one writes to
+        // cannot be executed while a child that another test is just starting has it open.
         let copy = self.dir.join(format!("{name}-program"));
-        fs::copy(program, &copy).expect("lumen-see was built: cargo build --release --workspace");
+        let copied = Command::new("cp").arg(program).arg(&copy).status().unwrap();
+        assert!(copied.success(), "lumen-see was built: cargo build --release --workspace");
         let mut command = user_command(&self.dir, copy.to_str().unwrap());
         command.arg("--log").arg(&journal).env("WAYLAND_DISPLAY", self.entry("wayland-").unwrap());
         self.programs.push(command.spawn().unwrap());
