@@ -53,7 +53,9 @@ pub fn run(stages: &[&'static str]) -> Result<()> {
         deaths.push(Death { whose: daemon, at_ns: now_ns() });
         thread::sleep(MENDED);
     }
+    // Pictures go on: as much time again.
     let last = now_ns();
+    thread::sleep(MENDED);
     let report = client.interrupt()?;
     witness::no_disconnect(&report, Desktop::New)?;
     let arrivals = witness::arrivals(&report);
