@@ -53,8 +53,12 @@ const MOST_DEBT: f64 = 5.0;
 const CREDIT_S: f64 = 0.25;
 /// Credit counts as spare above this share of its limit.
 const SPARE_SHARE: f64 = 0.2;
+/// An IDR in the midst of a sharp stream is seen as a flash when it is coarser.
+const VISIBLE: Grain = Grain::from_const(42);
 /// Nothing finer is visible on a moving picture.
 const FINEST: Grain = Grain::from_const(10);
+/// Share of a picture that has to change for it to be a moving one: a caret's blink is no reason to code its whole page anew.
+const MOVING: f64 = 0.25;
 /// A still picture is left alone once it is coded this finely.
 pub const SHARP: Grain = Grain::from_const(22);
 /// Frames' worth below which a pass over a still picture was the last one needed.
@@ -182,7 +186,8 @@ impl RateControl {
         let elapsed = self.last_ns.map_or(self.interval_s, |last| now_ns.saturating_sub(last) as f64 / 1e9);
         self.last_ns = Some(now_ns);
         self.debt = (self.debt - self.bitrate * elapsed).max(-self.bitrate * CREDIT_S);
-        self.model.set_spare(self.debt <= -self.bitrate * CREDIT_S * SPARE_SHARE && self.distrust == 0);
+        let spare = self.debt <= -self.bitrate * CREDIT_S * SPARE_SHARE && self.distrust == 0;
+        self.model.set_spare(spare && change.fraction >= MOVING);
         self.distrust = self.distrust.saturating_sub(1);
         let resumes = if self.model.is_empty() { self.resumes } else { idr };
         let trial = if resumes {
@@ -209,7 +214,7 @@ impl RateControl {
     fn predict(&self, change: &Change, elapsed: f64) -> Trial {
         let cut = self.model.is_cut(change);
         let aim = self.aim(elapsed, cut);
-        let finest = if change.fraction == 0.0 { self.finest_still } else { FINEST };
+        let finest = if change.fraction < MOVING { self.finest_still } else { FINEST };
         match self.model.predicted_grain(change, aim, finest) {
             None if cut => self.begin(change, IDR_AIM),
             grain => {
@@ -282,9 +287,8 @@ impl RateControl {
             self.finest_still = self.finest_still.max(trial.plan.grain.coarser()).min(Grain::COARSEST_QP);
         }
         let short = self.begin(&trial.change, CUT_AIM);
-        // Where only softening would make it short, an IDR's own limit is the lesser evil.
-        let begun =
-            if short.plan.grain.block().is_some() { self.begin(&trial.change, IDR_AIM) } else { short };
+        // Where it would be seen to be short, an IDR's own limit is the lesser evil.
+        let begun = if short.plan.grain > VISIBLE { self.begin(&trial.change, IDR_AIM) } else { short };
         Trial { tries, ..begun }
     }
 

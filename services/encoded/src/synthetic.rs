@@ -151,6 +151,19 @@ impl Bench {
     /// Encodes, judges and decodes picture `number` of the scene, one interval after the one before.
     pub fn step(&mut self, number: usize, idr: bool) -> Outcome {
         self.scene.draw(number, &mut self.pixels);
+        self.encode(idr)
+    }
+
+    /// As [`Bench::step`], with a bar of 8x14 pixels over the picture's middle: black, white, black and so on.
+    pub fn blink(&mut self, number: usize) -> Outcome {
+        let (left, top) = (self.scene.width / 2, self.scene.height / 2);
+        for row in self.pixels.chunks_exact_mut(self.scene.width * 4).skip(top).take(14) {
+            row[left * 4..][..8 * 4].fill(if number.is_multiple_of(2) { 0 } else { 255 });
+        }
+        self.encode(false)
+    }
+
+    fn encode(&mut self, idr: bool) -> Outcome {
         let layout = self.scene.layout();
         let source = Source { pixels: &self.pixels, layout: &layout };
         self.canvas.paint(source, &Damage::full(layout.width, layout.height)).unwrap();

@@ -48,6 +48,8 @@ const PEAK_DECAY: f64 = 0.93;
 /// A picture is taken for a new one when this share of it is new, above so many times the usual share.
 const CUT_NOVELTY: f64 = 0.15;
 const CUT_RATIO: f64 = 2.0;
+/// A change that differs by so many times more than the usual one is of another kind: a caret tells nothing of a page that scrolls.
+const FAMILIAR: f64 = 10.0;
 /// Steps by which one picture may be finer than the last.
 const FINER_STEP: u8 = 8;
 /// An IDR's bits are learned from when that many times more are expected.
@@ -142,8 +144,8 @@ impl Model {
     /// `None` if even the coarsest quantiser has more.
     pub fn predicted_grain(&self, change: &Change, aim: Aim, finest: Grain) -> Option<Grain> {
         let last = self.last.number();
-        // The first movement of all is not also made finer than it must be.
-        let unknown = self.change.is_none() && change.fraction > 0.0;
+        // The first movement of its kind is not also made finer than it must be.
+        let unknown = self.known(change).is_none() && change.fraction > 0.0;
         let floor = if unknown { last.min(UNKNOWN_FINEST) } else { 0 };
         let from = finest.number().max(last.saturating_sub(FINER_STEP)).max(floor);
         (from..=Grain::COARSEST_QP.number()).map(Grain::new).find(|&grain| {
@@ -175,9 +177,14 @@ impl Model {
         self.refine * self.hope * finer.max(0.0)
     }
 
+    /// What was learned of changes like this one.
+    fn known(&self, change: &Change) -> Option<Cost> {
+        self.change.filter(|cost| change.difference <= FAMILIAR * cost.difference.max(1.0))
+    }
+
     /// Bits for what changed.
     fn own(&self, qp: f64, change: &Change) -> f64 {
-        let bits = match self.change {
+        let bits = match self.known(change) {
             _ if change.fraction == 0.0 => SKIPPED_BITS,
             Some(cost) => cost.mean * scale(cost, change) * halved(cost.at, qp, HALVING),
             None => (UNKNOWN_SHARE * change.fraction + change.novelty) * self.intra(qp, change),
@@ -186,7 +193,7 @@ impl Model {
     }
 
     fn at_worst(&self, qp: f64, change: &Change) -> f64 {
-        let own = match self.change {
+        let own = match self.known(change) {
             _ if change.fraction == 0.0 => SKIPPED_BITS,
             Some(cost) => {
                 let halving = if qp < cost.at { HALVING_FINER } else { HALVING_COARSER };
@@ -230,7 +237,7 @@ impl Model {
         // pictures; the first of its kind is all there is.
         let Expected { own, refining } = expected;
         let share = refining / (own + refining);
-        let trust = if self.change.is_some() { 2.5 } else { 100.0 };
+        let trust = if self.known(change).is_some() { 2.5 } else { 100.0 };
         let ratio = (bits / (own + refining)).clamp(1.0 / trust, trust);
         self.refine = (self.refine * ratio.powf(0.5 * share)).clamp(0.4, 2.5);
         if self.is_cut(change) {
@@ -242,7 +249,7 @@ impl Model {
     }
 
     fn learn_change(&mut self, qp: f64, change: &Change, bits: f64) {
-        let Some(cost) = self.change else {
+        let Some(cost) = self.known(change) else {
             self.change = Some(Cost { mean: bits, peak: bits, at: qp, difference: change.difference });
             return;
         };
@@ -290,7 +297,7 @@ pub fn as_idr(grain: f64) -> f64 {
 
 /// How much larger than usual a change is.
 fn scale(cost: Cost, change: &Change) -> f64 {
-    (change.difference / cost.difference.max(1.0)).clamp(0.1, 10.0)
+    (change.difference / cost.difference.max(1.0)).clamp(1.0 / FAMILIAR, FAMILIAR)
 }
 
 /// [`INTRA_CURVE`] between and beyond its points.

@@ -69,6 +69,23 @@ fn moving_content_has_the_asked_bitrate_in_small_frames_and_is_sharp_at_once() {
     }
 }
 
+// Sabotage: let `Model::known` know every change, or let a caret's blink count as movement.
+#[test]
+fn what_a_caret_costs_says_nothing_of_a_page_that_scrolls() {
+    // On a page that is sharp, as when somebody types and then scrolls; and on an empty one, before there is anything else.
+    for (still, idrs, sharp_from) in [(60, 1, 20), (0, 2, 70)] {
+        let mut bench = Bench::new(scene(25), 10_000_000);
+        let mut outcomes = run(&mut bench, std::iter::repeat_n(0, still));
+        outcomes.extend((0..60).map(|number| bench.blink(number)));
+        outcomes.extend(run(&mut bench, 0..180));
+        assert_limits(&outcomes, 10e6);
+        assert_eq!(outcomes.iter().filter(|outcome| outcome.idr).count(), idrs);
+        for (index, outcome) in outcomes.iter().enumerate().skip(sharp_from) {
+            assert!(outcome.psnr >= 35.0, "picture {index}: {outcome:?}");
+        }
+    }
+}
+
 // Sabotage: leave `set_bitrate` without effect.
 #[test]
 fn another_bitrate_is_met_at_once() {
