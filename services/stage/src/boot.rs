@@ -276,7 +276,7 @@ async fn feed_watchdog(pulses: &Pulses, patience: Duration) {
         if silence <= patience + late {
             notify(&[NotifyState::Watchdog]);
         } else {
-            ladder::hung();
+            ladder::hung(patience / 2);
             notify(&[NotifyState::WatchdogTrigger]);
         }
         let pause = if busy { Duration::from_millis(500) } else { idle_limit / 3 };

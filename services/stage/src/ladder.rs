@@ -14,6 +14,7 @@
 //! **Invariant:** a process that somebody kills judges no backend. Only a signal of its own making counts ([`crash`]), or
 //! a call that the watchdog found endless while the rest of the process lived.
 
+mod calls;
 mod crash;
 mod slots;
 
@@ -57,9 +58,10 @@ struct Falling {
     bell: Notify,
 }
 
-/// The loops do not beat: if one of them is in a backend's call, that is what the process will die of.
-pub fn hung() {
-    crash::hung(HUNG);
+/// A loop did not beat for long: if one is in a backend's call for `limit`, that is what the process will die of. Calls that
+/// others happen to be in are not to blame.
+pub fn hung(limit: Duration) {
+    calls::blame(crash::watched(), HUNG, limit, now_ns());
 }
 
 impl Ladder {
@@ -180,7 +182,10 @@ pub struct Rung {
 
 /// A call of a backend is under way; dropping it says that it ended.
 #[derive(Debug)]
-pub struct Inside(Option<Slot>);
+pub struct Inside {
+    slot: Option<Slot>,
+    call: Option<calls::Place>,
+}
 
 impl Rung {
     /// Its name.
@@ -191,8 +196,9 @@ impl Rung {
     /// A call of the backend's code begins.
     pub fn begin(&self) -> Inside {
         self.slot.inspect(|slot| slot.enter());
+        let call = self.slot.and_then(|slot| calls::begin(slot, now_ns()));
         rehearsal::of(self.name);
-        Inside(self.slot)
+        Inside { slot: self.slot, call }
     }
 
     /// It made a picture.
@@ -217,7 +223,8 @@ impl Drop for Rung {
 
 impl Drop for Inside {
     fn drop(&mut self) {
-        self.0.inspect(|slot| slot.leave());
+        drop(self.call.take());
+        self.slot.inspect(|slot| slot.leave());
     }
 }
 

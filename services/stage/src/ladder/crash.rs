@@ -7,7 +7,7 @@ use std::{mem::MaybeUninit, ptr, sync::OnceLock};
 
 use libc::{SA_ONSTACK, SA_SIGINFO, SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV, c_int, c_void, siginfo_t};
 
-use super::slots::Slots;
+use super::slots::{Slot, Slots};
 
 /// Signals of a crash, and what they are called.
 const CRASHES: [(c_int, &str); 5] =
@@ -43,9 +43,9 @@ pub fn watch(slots: Slots) {
     }
 }
 
-/// The watchdog finds that a loop does not end: if it is in a backend's call, that is what the process will die of.
-pub fn hung(what: u64) {
-    SLOTS.get().into_iter().flat_map(|slots| slots.iter()).for_each(|slot| slot.blow(what));
+/// Those in which crashes are written down; none before [`watch`].
+pub fn watched() -> impl Iterator<Item = Slot> {
+    SLOTS.get().into_iter().flat_map(|slots| slots.iter())
 }
 
 /// Only atomic loads and stores, sigaction, getpid and raise: all of them are allowed in a handler.
@@ -55,7 +55,8 @@ extern "C" fn on_crash(signal: c_int, info: *mut siginfo_t, _context: *mut c_voi
     // SAFETY: getpid has no preconditions.
     let is_own = code == libc::SI_TKILL && sender == unsafe { libc::getpid() };
     if code > 0 || is_own {
-        hung(u64::try_from(signal).unwrap_or(0));
+        let signal = u64::try_from(signal).unwrap_or(0);
+        watched().for_each(|slot| slot.blow(signal));
     }
     let before = CRASHES.iter().zip(&BEFORE).find(|((known, _), _)| *known == signal);
     if let Some(before) = before.and_then(|(_, before)| before.get()) {

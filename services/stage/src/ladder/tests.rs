@@ -30,8 +30,14 @@ fn die(ladder: &Ladder, purpose: &str, made: u64, blow: Option<u64>) -> &'static
     (0..made).for_each(|_| rung.made());
     let inside = rung.begin();
     blow.into_iter().for_each(|blow| rung.slot.unwrap().blow(blow));
-    std::mem::forget(inside);
+    die_inside(inside);
     rung.name()
+}
+
+/// The slot is left as by a process that died; the place among this process' calls is given back.
+fn die_inside(mut inside: Inside) {
+    drop(inside.call.take());
+    std::mem::forget(inside);
 }
 
 fn strike_three_times(store: &Store) {
@@ -96,12 +102,33 @@ fn a_call_that_never_returns_counts_and_one_that_is_late_does_not() {
         let late = rung.begin();
         rung.slot.unwrap().blow(HUNG);
         drop(late);
-        std::mem::forget(rung.begin());
+        die_inside(rung.begin());
     }
     for _ in 0..3 {
         assert_eq!(die(&store.incarnation(), MODE, 0, Some(HUNG)), "best");
     }
     assert!(store.incarnation().descents().concat().contains("did not return"));
+}
+
+/// Sabotage: blame every backend that is in a call.
+#[test]
+fn only_the_call_that_is_under_way_for_long_is_to_blame() {
+    let store = Store::new();
+    let ladder = store.incarnation();
+    let (_, slow) = ladder.choose(&RUNGS, MODE).unwrap();
+    let (_, other) = ladder.choose(&RUNGS, "another mode").unwrap();
+    let (call, began) = (slow.begin(), now_ns());
+    std::thread::sleep(Duration::from_millis(20));
+    let just_now = other.begin();
+    let slots = || [slow.slot.unwrap(), other.slot.unwrap()].into_iter();
+    let second = Duration::from_secs(1);
+    // As if it were half a second after the one began: then neither, and once a second has passed the one alone.
+    calls::blame(slots(), HUNG, second, began + 500_000_000);
+    calls::blame(slots(), HUNG, second, began + 1_005_000_000);
+    [call, just_now].into_iter().for_each(die_inside);
+    let next = store.incarnation();
+    let strikes = |mode| next.slots.find(&name_of("best", mode)).unwrap().cause();
+    assert_eq!((strikes(MODE), strikes("another mode")), (HUNG, 0));
 }
 
 /// Sabotage: count errors that are not in a row, or let the last rung fall.
