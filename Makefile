@@ -49,6 +49,9 @@ install:
 	install -d "$(DESTDIR)$(PREFIX)/bin" "$(DESTDIR)$(PREFIX)/lib/lumen" "$(DESTDIR)$(PREFIX)/lib/systemd/user"
 	install -m755 $(BUILT)/lumenctl $(BUILT)/lumen-probe "$(DESTDIR)$(PREFIX)/bin"
 	install -m755 $(SERVICES:%=$(BUILT)/lumen-%) "$(DESTDIR)$(PREFIX)/lib/lumen"
+	install -D -m644 packaging/udev/60-lumen.rules "$(DESTDIR)$(PREFIX)/lib/udev/rules.d/60-lumen.rules"
+	install -D -m644 packaging/sysusers/lumen.conf "$(DESTDIR)$(PREFIX)/lib/sysusers.d/lumen.conf"
+	install -D -m644 packaging/modules-load/lumen.conf "$(DESTDIR)$(PREFIX)/lib/modules-load.d/lumen.conf"
 	install -m644 systemd/bus.conf "$(DESTDIR)$(PREFIX)/lib/lumen"
 	cd systemd && find . -name 'lumen*' -type f -o -path './lumen*.d/*' -type f | while read -r unit; do \
 		install -D -m644 "$$unit" "$(DESTDIR)$(PREFIX)/lib/systemd/user/$$unit"; \

@@ -107,7 +107,8 @@ impl Setup {
         self.start_expecting(&others)
     }
 
-    fn start_expecting(self, stages: &[&str]) -> Result<Constellation> {
+    /// As [`Setup::start`], where only these stages are expected to come up.
+    pub fn start_expecting(self, stages: &[&str]) -> Result<Constellation> {
         let uid = user()?;
         let home = PathBuf::from(format!("/home/{USER}"));
         let config = home.join(".config/lumen");

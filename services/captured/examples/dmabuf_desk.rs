@@ -47,7 +47,7 @@ enum Device {
 }
 
 fn main() -> ExitCode {
-    boot::run(Stage::Vdisplayd, &[], serve)
+    boot::run(Stage::Vdisplayd, &[], |_| Vec::new(), serve)
 }
 
 /// The one Output, drawn from the first Acquire on.

@@ -9,6 +9,7 @@ pub mod board;
 pub mod config;
 pub mod display;
 pub mod looks;
+pub mod needs;
 pub mod newest;
 pub mod pointer;
 pub mod recover;

@@ -17,6 +17,7 @@ pub mod coder;
 pub mod config;
 pub mod convert;
 pub mod motion;
+pub mod needs;
 pub mod picture;
 pub mod pointer;
 pub mod ratecontrol;

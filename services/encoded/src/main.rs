@@ -3,9 +3,9 @@
 
 use std::process::ExitCode;
 
-use lumen_encoded::{config::Config, recover, service};
+use lumen_encoded::{config::Config, needs, recover, service};
 use lumen_ipc::Stage;
 
 fn main() -> ExitCode {
-    lumen_stage::boot::run::<Config, _, _>(Stage::Encoded, recover::STEPS, service::serve)
+    lumen_stage::boot::run::<Config, _, _>(Stage::Encoded, recover::STEPS, needs::needs, service::serve)
 }

@@ -1,5 +1,7 @@
 //! `inputd.toml`.
 
+use std::fmt;
+
 use lumen_stage::{config::Span, lease};
 use serde::Deserialize;
 
@@ -44,6 +46,15 @@ impl TryFrom<String> for Layout {
                 Ok(Self { name: name.to_owned(), variant: variant.to_owned() })
             }
             _ => Err(LayoutSyntax(text)),
+        }
+    }
+}
+
+impl fmt::Display for Layout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.variant.as_str() {
+            "" => f.write_str(&self.name),
+            variant => write!(f, "{}({variant})", self.name),
         }
     }
 }

@@ -8,6 +8,7 @@ pub mod backends;
 pub mod config;
 pub mod counts;
 pub mod display;
+pub mod needs;
 pub mod quota;
 pub mod recover;
 pub mod run;

@@ -3,9 +3,9 @@
 
 use std::process::ExitCode;
 
-use lumen_inputd::{recover, run};
+use lumen_inputd::{needs, recover, run};
 use lumen_ipc::Stage;
 
 fn main() -> ExitCode {
-    lumen_stage::boot::run(Stage::Inputd, recover::STEPS, run::run)
+    lumen_stage::boot::run(Stage::Inputd, recover::STEPS, needs::needs, run::run)
 }

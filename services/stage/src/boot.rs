@@ -24,6 +24,7 @@ use crate::{
     inherited::{self, Stored},
     ladder, log,
     memory::MemoryError,
+    needs::Need,
     pacing,
     pulse::{self, Pulses, SILENCE},
     rehearsal,
@@ -59,6 +60,9 @@ struct Arguments {
     /// Read the configuration, say whether it is right, and end.
     #[arg(long)]
     check: bool,
+    /// Say what this stage needs of the machine, a line of JSON each, and end.
+    #[arg(long)]
+    needs: bool,
     /// Print the steps at which `cargo xtask kill` lets it die, and end.
     #[arg(long, hide = true)]
     steps: bool,
@@ -123,8 +127,9 @@ pub struct Boot<C> {
     pub pulses: Pulses,
 }
 
-/// Runs a stage from its first to its last line; the whole of its `main`. `steps` are those of its own recovery.
-pub fn run<C, F, W>(stage: Stage, steps: &[Step], work: F) -> ExitCode
+/// Runs a stage from its first to its last line; the whole of its `main`. `steps` are those of its own recovery, `needs`
+/// looks at the machine.
+pub fn run<C, F, W>(stage: Stage, steps: &[Step], needs: fn(&C) -> Vec<Need>, work: F) -> ExitCode
 where
     C: DeserializeOwned,
     F: FnOnce(Boot<C>) -> W,
@@ -138,6 +143,7 @@ where
     log::start();
     match prepare(stage, &arguments) {
         Ok(_) if arguments.check => ExitCode::SUCCESS,
+        Ok(boot) if arguments.needs => tell(&needs(&boot.config)),
         Ok(boot) => {
             close_doors(stage);
             end(stage, paced(boot, work))
@@ -150,6 +156,13 @@ where
 fn arguments(stage: Stage) -> Arguments {
     let matches = Arguments::command().name(stage.unit().trim_end_matches(".service")).get_matches();
     Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+}
+
+fn tell(needs: &[Need]) -> ExitCode {
+    for need in needs {
+        println!("{}", serde_json::to_string(need).expect("strings and an enum are JSON"));
+    }
+    ExitCode::SUCCESS
 }
 
 fn prepare<C: DeserializeOwned>(stage: Stage, arguments: &Arguments) -> Result<Boot<C>, Exit> {

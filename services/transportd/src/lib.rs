@@ -19,6 +19,7 @@ pub mod control;
 pub mod gamestream;
 pub mod identity;
 pub mod launch;
+pub mod needs;
 pub mod occupant;
 pub mod peers;
 pub mod record;

@@ -4,7 +4,8 @@
 use std::process::ExitCode;
 
 use lumen_ipc::Stage;
+use lumen_transportd::{needs, recover, run};
 
 fn main() -> ExitCode {
-    lumen_stage::boot::run(Stage::Transportd, lumen_transportd::recover::STEPS, lumen_transportd::run::run)
+    lumen_stage::boot::run(Stage::Transportd, recover::STEPS, needs::needs, run::run)
 }

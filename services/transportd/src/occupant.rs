@@ -110,22 +110,30 @@ fn holder(table: &str, port: u16, state: &str) -> Option<(u32, u64)> {
     })
 }
 
+/// Whether a process of this name is among the holders of `address`'s port; systemd holds what lies in a fd store too.
+pub fn is_held_by(name: &str, transport: Transport, address: SocketAddr) -> bool {
+    let tables = transport.tables().into_iter().filter_map(|table| fs::read_to_string(table).ok());
+    let mut sockets = tables.filter_map(|table| holder(&table, address.port(), transport.state()));
+    sockets.any(|(_, inode)| processes(inode).any(|pid| name_of(pid) == name))
+}
+
 /// The first process that has the socket `inode` open and lets us see it.
 fn process(inode: u64) -> Option<Occupant> {
+    processes(inode).next().map(|pid| Occupant::Process { pid, name: name_of(pid) })
+}
+
+/// All of them.
+fn processes(inode: u64) -> impl Iterator<Item = u32> {
     let wanted = format!("socket:[{inode}]");
-    let processes = fs::read_dir("/proc").ok()?.flatten();
-    processes
-        .filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok())
-        .find(|pid| {
-            let fds = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
-            fds.filter_map(|fd| fs::read_link(fd.path()).ok())
-                .any(|target| target.as_os_str() == wanted.as_str())
-        })
-        .map(|pid| Occupant::Process {
-            pid,
-            name: fs::read_to_string(format!("/proc/{pid}/comm"))
-                .map_or_else(|_| "?".into(), |name| name.trim().to_owned()),
-        })
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok()).filter(move |pid| {
+        let fds = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+        fds.filter_map(|fd| fs::read_link(fd.path()).ok()).any(|target| target.as_os_str() == wanted.as_str())
+    })
+}
+
+fn name_of(pid: u32) -> String {
+    fs::read_to_string(format!("/proc/{pid}/comm")).map_or_else(|_| "?".into(), |name| name.trim().to_owned())
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ const CONTROL: &str = "control-socket";
 const VIDEO: &str = "video-socket";
 
 /// Send buffer asked for the video socket in bytes: an IDR of a large picture in one go. The kernel may give less.
-const SEND_BUFFER: usize = 4 << 20;
+pub const SEND_BUFFER: usize = 4 << 20;
 /// How long systemd may take to close a socket that it was asked to forget, 50 times 20 ms.
 const RELEASE_TRIES: usize = 50;
 const RELEASE_PAUSE: Duration = Duration::from_millis(20);
@@ -212,7 +212,11 @@ fn fitting<S: Kind>(fd: OwnedFd, wanted: SocketAddr) -> Option<S> {
     (bound.ip() == wanted.ip() && port_fits).then_some(socket)
 }
 
-fn bind<S: Kind>(address: SocketAddr, setting: &'static str) -> Result<S, SocketError> {
+/// A new socket at `address`.
+///
+/// # Errors
+/// [`SocketError`] names `setting`.
+pub fn bind<S: Kind>(address: SocketAddr, setting: &'static str) -> Result<S, SocketError> {
     let bound = S::bound(address).and_then(|socket| socket.nonblocking().map(|()| socket));
     bound.map_err(|source| match source.kind() {
         io::ErrorKind::AddrInUse => {

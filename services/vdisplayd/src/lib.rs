@@ -6,6 +6,7 @@ pub mod backends;
 pub mod config;
 pub mod display;
 pub mod logind;
+pub mod needs;
 pub mod places;
 mod private_bus;
 pub mod process;

@@ -4,9 +4,9 @@
 use std::process::ExitCode;
 
 use lumen_ipc::Stage;
-use lumen_vdisplayd::{recover, run};
+use lumen_vdisplayd::{needs, recover, run};
 
 fn main() -> ExitCode {
     recover::sweep(std::env::args().skip(1))
-        .unwrap_or_else(|| lumen_stage::boot::run(Stage::Vdisplayd, recover::STEPS, run::run))
+        .unwrap_or_else(|| lumen_stage::boot::run(Stage::Vdisplayd, recover::STEPS, needs::needs, run::run))
 }

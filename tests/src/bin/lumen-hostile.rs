@@ -37,8 +37,8 @@ const MODE: Mode = Mode { width: 640, height: 360, refresh_mhz: 60_000 };
 
 fn main() -> ExitCode {
     match env::args().next().is_some_and(|name| name.ends_with("lumen-captured")) {
-        true => boot::run(Stage::Captured, &[], writer),
-        false => boot::run(Stage::Transportd, &[], reader),
+        true => boot::run(Stage::Captured, &[], |_| Vec::new(), writer),
+        false => boot::run(Stage::Transportd, &[], |_| Vec::new(), reader),
     }
 }
 

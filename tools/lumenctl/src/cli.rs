@@ -57,6 +57,14 @@ pub enum Verb {
         #[arg(long)]
         json: bool,
     },
+    /// Check what each stage needs of this machine, and print the command that mends what is not there. Exit 1: something is missing.
+    Doctor {
+        #[command(flatten)]
+        whose: Whose,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Show each session's latency per step, unique and repeated frames, and the largest burst.
     Top {
         #[command(flatten)]

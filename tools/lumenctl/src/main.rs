@@ -4,6 +4,7 @@
 mod account;
 mod bus;
 mod cli;
+mod doctor;
 mod json;
 mod logs;
 mod pairing;
@@ -55,6 +56,11 @@ fn perform(verb: Verb) -> Result<ExitCode> {
         Verb::Status { whose, json } => {
             let account = whose::enter(whose.user.as_deref(), "status")?;
             wait_for(status::show(&account, json))
+        }
+        Verb::Doctor { whose, json } => {
+            let programs = doctor::Programs::open();
+            let account = whose::enter(whose.user.as_deref(), "doctor")?;
+            wait_for(doctor::examine(&account, &programs, json))
         }
         Verb::Top { whose, once, json } => {
             on_bus(&whose, "top", async |bus| top::show(bus, once, json).await)

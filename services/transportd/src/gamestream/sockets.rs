@@ -50,17 +50,45 @@ impl Sockets {
     }
 
     fn bind(settings: &Settings, kept: &mut Kept) -> Result<Self, SocketError> {
-        let ip = reachable(settings.address);
-        let at = |port| SocketAddr::new(ip, port);
+        let [http, https, rtsp, video, control, audio] = all(settings);
         Ok(Self {
-            http: kept.socket(HTTP, at(settings.http), "gamestream.http")?,
-            https: kept.socket(HTTPS, at(settings.https), "gamestream.https")?,
-            rtsp: kept.socket(RTSP, at(settings.rtsp), "gamestream.rtsp")?,
-            video: kept.socket(VIDEO, at(settings.video), "gamestream.video")?,
-            control: kept.socket(CONTROL, at(settings.control), "gamestream.control")?,
-            audio: kept.socket(AUDIO, at(settings.audio), "gamestream.audio")?,
+            http: kept.socket(HTTP, http.address, http.setting)?,
+            https: kept.socket(HTTPS, https.address, https.setting)?,
+            rtsp: kept.socket(RTSP, rtsp.address, rtsp.setting)?,
+            video: kept.socket(VIDEO, video.address, video.setting)?,
+            control: kept.socket(CONTROL, control.address, control.setting)?,
+            audio: kept.socket(AUDIO, audio.address, audio.setting)?,
         })
     }
+}
+
+/// Where one of the sockets is to be.
+#[derive(Debug, Clone, Copy)]
+pub struct Place {
+    /// Address and port.
+    pub address: SocketAddr,
+    /// For datagrams.
+    pub is_udp: bool,
+    /// What moves it.
+    pub setting: &'static str,
+}
+
+/// Where all of them are to be; `None` if GameStream is turned off.
+pub fn places(settings: &Settings) -> Option<[Place; 6]> {
+    settings.enabled.then(|| all(settings))
+}
+
+fn all(settings: &Settings) -> [Place; 6] {
+    let ip = reachable(settings.address);
+    let place = |port, is_udp, setting| Place { address: SocketAddr::new(ip, port), is_udp, setting };
+    [
+        place(settings.http, false, "gamestream.http"),
+        place(settings.https, false, "gamestream.https"),
+        place(settings.rtsp, false, "gamestream.rtsp"),
+        place(settings.video, true, "gamestream.video"),
+        place(settings.control, true, "gamestream.control"),
+        place(settings.audio, true, "gamestream.audio"),
+    ]
 }
 
 /// Every network is `::`, save where the kernel has no IPv6 at all.

@@ -17,7 +17,7 @@ mod cgroup;
 mod console;
 pub mod hold;
 mod inner;
-mod layout;
+pub mod layout;
 mod manager;
 mod mounts;
 

@@ -270,6 +270,16 @@ fn stream_properties() -> PropertiesBox {
     }
 }
 
+/// Whether libpipewire has all of its modules that are used.
+///
+/// # Errors
+/// [`SourceError::PipeWireModule`] names the first that is missing.
+pub fn check_library() -> Result<(), SourceError> {
+    pipewire::init();
+    let main = LoopRc::new(None).map_err(|_| SourceError::PipeWire { what: "making a loop" })?;
+    context(&main).map(drop)
+}
+
 fn context(main: &LoopRc) -> Result<ContextRc, SourceError> {
     let properties = properties! {
         "config.name" => "null",

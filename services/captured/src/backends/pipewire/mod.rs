@@ -27,6 +27,7 @@ mod taking;
 
 use super::{Counts, Event, Source, SourceError};
 use connection::Connection;
+pub use connection::check_library;
 use copying::Copier;
 use cursor::Cursor;
 use format::{Answer, Format, Wish};

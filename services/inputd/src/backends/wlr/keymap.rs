@@ -23,9 +23,8 @@ pub(super) fn choose(own: Option<&str>, layout: &Layout) -> Result<(Keymap, Stri
     }
     let Layout { name, variant } = layout;
     let keymap = Keymap::new_from_names(&context, "", "", name, variant, None, xkb::KEYMAP_COMPILE_NO_FLAGS);
-    let shown = if variant.is_empty() { name.clone() } else { format!("{name}({variant})") };
-    let keymap = keymap.ok_or_else(|| WlrError::NoKeymap { layout: shown.clone() })?;
-    Ok((keymap, format!("{shown}, as inputd.toml says or by default")))
+    let keymap = keymap.ok_or_else(|| WlrError::NoKeymap { layout: layout.to_string() })?;
+    Ok((keymap, format!("{layout}, as inputd.toml says or by default")))
 }
 
 /// Where on a keyboard the keys are that a US keyboard has elsewhere. Only those that print: the others are alike everywhere.
