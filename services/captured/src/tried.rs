@@ -19,9 +19,14 @@ impl<S: Source> Tried<S> {
 
     fn call<T>(&mut self, work: impl FnOnce(&mut S) -> Result<T, SourceError>) -> Result<T, SourceError> {
         let _inside = self.rung.begin();
-        work(&mut self.source).inspect_err(|error| {
-            if error.is_backends_own() {
-                self.rung.erred();
+        work(&mut self.source).map_err(|error| {
+            if !error.is_backends_own() {
+                return error;
+            }
+            self.rung.erred();
+            match self.rung.is_last() {
+                true => error,
+                false => SourceError::Way { name: self.source.name(), error: Box::new(error) },
             }
         })
     }
@@ -81,7 +86,7 @@ impl<S: Source> Source for Tried<S> {
 mod tests {
     use super::*;
     use crate::backends::pattern::Pattern;
-    use lumen_ipc::Mode;
+    use lumen_ipc::{Failure, FailureClass, Mode};
     use lumen_stage::{Ladder, ladder::QUIET};
 
     const MODE: Mode = Mode { width: 64, height: 64, refresh_mhz: 60_000 };
@@ -100,5 +105,19 @@ mod tests {
             assert!(tried.call(|_| Err::<(), _>(SourceError::Refused { count: 16 })).is_err());
         }
         assert!(ladder.is_falling() && ladder.has_fallen("best", "64x64"));
+    }
+
+    /// Sabotage: hand the error of a better way on as it is, or soften that of the last one.
+    #[test]
+    fn what_another_way_may_mend_is_told_as_passing_and_what_none_may_as_lasting() {
+        let ladder = Ladder::take(&mut Vec::new(), QUIET).unwrap();
+        for (is_last, class) in [(false, FailureClass::Temporary), (true, FailureClass::Environment)] {
+            let rung = ladder.hold("way", "64x64", is_last);
+            let mut tried = Tried::new(Pattern::new(MODE).unwrap(), rung);
+            let format = || SourceError::Format { offered: "NV12".into() };
+            let failure = Failure::from(tried.call(|_| Err::<(), _>(format())).unwrap_err());
+            assert_eq!(failure.class, class);
+            assert!(failure.text.contains("NV12"), "{failure}");
+        }
     }
 }

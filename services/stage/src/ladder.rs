@@ -119,7 +119,7 @@ impl Ladder {
         let slot = self.slots.claim(&name_of(rung, purpose));
         slot.inspect(|slot| slot.hold(is_last));
         drop(claimed);
-        Rung { name: rung, slot, ladder: self.clone() }
+        Rung { name: rung, is_last, slot, ladder: self.clone() }
     }
 
     /// Whether the process is about to end because a rung fell: nothing is to be opened any more.
@@ -176,6 +176,7 @@ fn text_of(cause: u64) -> String {
 #[derive(Debug)]
 pub struct Rung {
     name: &'static str,
+    is_last: bool,
     slot: Option<Slot>,
     ladder: Ladder,
 }
@@ -191,6 +192,11 @@ impl Rung {
     /// Its name.
     pub fn name(&self) -> &'static str {
         self.name
+    }
+
+    /// Whether there is no other way when this one fails.
+    pub fn is_last(&self) -> bool {
+        self.is_last
     }
 
     /// A call of the backend's code begins.

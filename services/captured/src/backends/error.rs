@@ -120,6 +120,14 @@ pub enum SourceError {
     /// Memory that is not what it says.
     #[error("the producer's memory cannot be used: {0}")]
     Memory(String),
+    /// One way of capturing failed, and there is another.
+    #[error("capturing by {name} failed, and another way is left: {error}")]
+    Way {
+        /// The way.
+        name: &'static str,
+        /// How it failed.
+        error: Box<SourceError>,
+    },
     /// The compositor names an impossible layout.
     #[error(transparent)]
     Layout(#[from] LayoutError),
@@ -141,6 +149,7 @@ impl SourceError {
             Self::Lost(error) => matches!(error, WireError::Refused { .. } | WireError::Garbage { .. }),
             Self::Format { .. } | Self::Refused { .. } | Self::Layout(_) => true,
             Self::PipeWire { .. } | Self::Short { .. } | Self::Moved { .. } | Self::Memory(_) => true,
+            Self::Way { .. } => true,
             Self::Silent { .. } | Self::NoOutput { .. } | Self::OutputGone { .. } => false,
             Self::NoProtocol { .. } | Self::Rotated { .. } | Self::PipeWireModule { .. } => false,
             Self::PipeWireGone { .. } | Self::NoNode { .. } | Self::NodeGone { .. } => false,
@@ -193,6 +202,10 @@ impl From<SourceError> for Failure {
             | SourceError::PipeWire { .. } => (
                 FailureClass::Temporary,
                 "lumen tries again by itself; if this stays, update the compositor and PipeWire",
+            ),
+            SourceError::Way { .. } => (
+                FailureClass::Temporary,
+                "lumen tries again by itself, and captures in the other way when this stays; see `lumenctl status`",
             ),
             SourceError::Layout(_) => (FailureClass::Environment, "give the output a smaller mode"),
             SourceError::System { .. } => (
