@@ -2,7 +2,8 @@
 //! compositor with a GPU would give them. The emulated machine of packaging/lab/vm runs it in vdisplayd's place.
 //!
 //! `vdisplayd.toml` names the device: `memory = "udmabuf"` or `memory = "vgem"`; with `plain = true` each picture is of one
-//! colour, which may be of any size and takes no time to draw.
+//! colour, which may be of any size and takes no time to draw; with `also_memfds = true` whoever takes no dmabuf gets memfds;
+//! with `timelines = true` its buffers have timelines, and each picture is drawn some milliseconds after it was given.
 
 #![allow(clippy::unwrap_used, reason = "it is part of a test")]
 
@@ -13,7 +14,7 @@ use lumen_ipc::{
     Stage,
     bus::{OutputSpec, Source},
 };
-use lumen_stage::{Boot, Exit, boot, bus::CallError};
+use lumen_stage::{Boot, Exit, boot, bus::CallError, pool::LINEAR};
 use producer::{Manner, Memory, Picture, Producer};
 use serde::Deserialize;
 use std::{
@@ -37,6 +38,10 @@ struct Config {
     memory: Device,
     #[serde(default)]
     plain: bool,
+    #[serde(default)]
+    also_memfds: bool,
+    #[serde(default)]
+    timelines: bool,
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -53,7 +58,7 @@ fn main() -> ExitCode {
 /// The one Output, drawn from the first Acquire on.
 #[derive(Clone)]
 struct Desk {
-    memory: Memory,
+    manner: Manner,
     plain: bool,
     producer: Arc<Mutex<Option<u32>>>,
 }
@@ -63,8 +68,7 @@ fn pipewire() -> PathBuf {
 }
 
 /// Draws rising numbers for ever; the answer is the node.
-fn draw(memory: Memory, plain: bool) -> u32 {
-    let manner = Manner { memory, padding: PADDING, ..Manner::default() };
+fn draw(manner: Manner, plain: bool) -> u32 {
     let producer = Producer::start_at(pipewire(), manner);
     let node = producer.node();
     let pause = if plain { PLAIN_PAUSE } else { PAUSE };
@@ -74,12 +78,13 @@ fn draw(memory: Memory, plain: bool) -> u32 {
             // Neighbours differ by more than an encoder takes for the same.
             let byte = (number.wrapping_mul(97) % 256) as u8;
             let stamp = (!plain).then_some(number);
-            let picture = Picture { stamp, byte, ..Picture::default() };
+            let picture = Picture { stamp, byte, later: true, ..Picture::default() };
             // Without a free buffer, or without a reader, the number stays for the next try.
             if producer.is_streaming() && producer.give(picture) {
                 number += 1;
             }
             thread::sleep(pause);
+            producer.draw(0);
         }
     });
     node
@@ -88,8 +93,8 @@ fn draw(memory: Memory, plain: bool) -> u32 {
 #[interface(name = "org.lumen.Display1")]
 impl Desk {
     async fn acquire(&self, _session: &str, spec: OutputSpec) -> Result<Source, CallError> {
-        let (memory, plain) = (self.memory, self.plain);
-        let node = *self.producer.lock().unwrap().get_or_insert_with(|| draw(memory, plain));
+        let draw = || draw(self.manner.clone(), self.plain);
+        let node = *self.producer.lock().unwrap().get_or_insert_with(draw);
         let fd = UnixStream::connect(pipewire()).map_err(|error| CallError::Temporary(error.to_string()))?;
         Ok(Source {
             kind: "pipewire".to_owned(),
@@ -108,11 +113,14 @@ impl Desk {
 }
 
 async fn serve(boot: Boot<Config>) -> Result<(), Exit> {
-    let memory = match boot.config.memory {
+    let Config { memory, plain, also_memfds, timelines } = boot.config;
+    let memory = match memory {
         Device::Udmabuf => Memory::Udmabuf,
         Device::Vgem => Memory::Vgem,
     };
-    let desk = Desk { memory, plain: boot.config.plain, producer: Arc::default() };
+    let modifiers = if also_memfds { vec![LINEAR] } else { Vec::new() };
+    let manner = Manner { memory, modifiers, timelines, padding: PADDING, ..Manner::default() };
+    let desk = Desk { manner, plain, producer: Arc::default() };
     let path = boot.stage.object_path();
     let bus = boot.bus(move |builder| builder.serve_at(path, desk.clone())).await?;
     boot::serve(&bus, &boot.pulses, std::future::pending(), async {}).await

@@ -7,12 +7,15 @@ mod daemon;
 mod memory;
 mod node;
 mod pods;
+mod timeline;
 
 #[allow(unused_imports, reason = "each test uses a part")]
 pub use daemon::{Daemon, until};
 pub use memory::Memory;
 #[allow(unused_imports, reason = "each test uses a part")]
 pub use node::Producer;
+#[allow(unused_imports, reason = "each test uses a part")]
+pub use timeline::{Releases, UNDRAWN};
 
 use lumen_captured::{
     backends::Source,
@@ -52,8 +55,11 @@ pub struct Manner {
     pub padding: u32,
     /// Where its buffers come from.
     pub memory: Memory,
-    /// Offers dmabufs under these modifiers before shared memory, and then gives memfds that it calls dmabufs.
+    /// Offers dmabufs under these modifiers before memfds: real ones of `memory`, or memfds that it calls dmabufs. With
+    /// none, and a `memory` that is no memfd, it has linear dmabufs and nothing else.
     pub modifiers: Vec<u64>,
+    /// Its buffers have timelines for whoever takes such.
+    pub timelines: bool,
 }
 
 impl Default for Manner {
@@ -68,6 +74,7 @@ impl Default for Manner {
             padding: 0,
             memory: Memory::Memfd,
             modifiers: Vec::new(),
+            timelines: false,
         }
     }
 }
@@ -102,6 +109,8 @@ pub struct Pointing {
 pub struct Picture {
     pub byte: u8,
     pub stamp: Option<u32>,
+    /// It is drawn when [`Producer::draw`] says so; where its buffer has timelines.
+    pub later: bool,
     pub damage: Vec<Rect>,
     pub pointing: Option<Pointing>,
     pub chunk: Chunk,

@@ -10,7 +10,8 @@ use super::{
     Chunk, Daemon, Manner, Memory, Picture, SESSION,
     daemon::until,
     memory,
-    pods::{buffer_params, format_param, modifier, read_format, write_meta},
+    pods::{buffer_params, format_param, modifier, read_format, write_meta, write_points},
+    timeline::{self, Releases, Timelines, UNDRAWN},
 };
 use lumen_captured::board::{Board, Line};
 use pipewire::{
@@ -41,6 +42,8 @@ use std::{
 
 enum Order {
     Give(Picture, Sender<bool>),
+    Draw(usize),
+    Look(Sender<Releases>),
     Resize((u32, u32)),
     End,
 }
@@ -65,6 +68,8 @@ pub struct Known {
     /// Formats with a modifier to be chosen, and with one that was chosen.
     pub choices: AtomicU32,
     pub chosen: AtomicU32,
+    /// Buffers that came back before their release point was reached.
+    pub unreleased: AtomicU32,
 }
 
 /// A node of PipeWire's.
@@ -138,6 +143,18 @@ impl Producer {
         });
     }
 
+    /// Draws the picture that was given and is not drawn yet, `place` of them after the oldest.
+    pub fn draw(&self, place: usize) {
+        self.orders.send(Order::Draw(place)).unwrap();
+    }
+
+    /// How the buffers are.
+    pub fn releases(&self) -> Releases {
+        let (answer, answered) = channel();
+        self.orders.send(Order::Look(answer)).unwrap();
+        answered.recv_timeout(Duration::from_secs(5)).unwrap()
+    }
+
     /// Offers another size, as KWin does when its output changes.
     pub fn resize(&self, size: (u32, u32)) {
         self.orders.send(Order::Resize(size)).unwrap();
@@ -158,6 +175,7 @@ pub struct Inner {
     dmabuf: bool,
     /// The mappings of buffers by the address of their structure.
     maps: Vec<(*mut pw::pw_buffer, *mut u8, usize)>,
+    timelines: Timelines,
 }
 
 fn run(fd: OwnedFd, manner: Manner, inbox: &Receiver<Order>, known: &Arc<Known>) {
@@ -172,6 +190,7 @@ fn run(fd: OwnedFd, manner: Manner, inbox: &Receiver<Order>, known: &Arc<Known>)
         size: (0, 0),
         dmabuf: false,
         maps: Vec::new(),
+        timelines: Timelines::default(),
     }));
     let [format, add, remove] = std::array::from_fn(|_| inner.clone());
     let [on_state, on_format, on_add, on_remove] = std::array::from_fn(|_| known.clone());
@@ -232,9 +251,19 @@ fn run(fd: OwnedFd, manner: Manner, inbox: &Receiver<Order>, known: &Arc<Known>)
         main.loop_().iterate(Timeout::Finite(Duration::from_millis(1)));
         match inbox.try_recv() {
             Ok(Order::Give(picture, answer)) => {
-                let given = unsafe { give(&stream, &inner.borrow(), &picture) };
+                let given = unsafe { give(&stream, &mut inner.borrow_mut(), picture, known) };
                 answer.send(given).unwrap();
             }
+            Ok(Order::Draw(place)) => {
+                let inner = &mut *inner.borrow_mut();
+                // Its buffer may be gone with the reader.
+                if place < inner.timelines.undrawn.len() {
+                    let (buffer, picture) = inner.timelines.undrawn.remove(place);
+                    unsafe { draw(inner, buffer, &picture) };
+                    inner.timelines.drawn(buffer);
+                }
+            }
+            Ok(Order::Look(answer)) => answer.send(inner.borrow().timelines.releases()).unwrap(),
             Ok(Order::Resize(size)) => {
                 let offer = offer(Some(size));
                 let mut pods: Vec<&Pod> = offer.iter().map(|bytes| Pod::from_bytes(bytes).unwrap()).collect();
@@ -253,12 +282,20 @@ pub fn stride(inner: &Inner) -> u32 {
 
 /// What it calls its buffers.
 pub fn kind(inner: &Inner) -> u32 {
-    if inner.dmabuf { sys::SPA_DATA_DmaBuf } else { inner.manner.memory.kind() }
+    if inner.dmabuf { sys::SPA_DATA_DmaBuf } else { memory(inner).kind() }
+}
+
+/// What its buffers are.
+fn memory(inner: &Inner) -> Memory {
+    match inner.manner.modifiers.is_empty() || inner.dmabuf {
+        true => inner.manner.memory,
+        false => Memory::Memfd,
+    }
 }
 
 unsafe fn make(inner: &mut Inner, buffer: *mut pw::pw_buffer) {
     let bytes = stride(inner) * inner.size.1 - inner.manner.lacking;
-    let fd = match inner.manner.memory {
+    let fd = match memory(inner) {
         Memory::Memfd => memory::memfd(bytes, inner.manner.sealed),
         memory => memory.dmabuf(stride(inner), inner.size.1).unwrap(),
     };
@@ -278,6 +315,7 @@ unsafe fn make(inner: &mut Inner, buffer: *mut pw::pw_buffer) {
         (*data).fd = fd.into_raw_fd().into();
         (*data).mapoffset = 0;
         (*data).maxsize = bytes;
+        inner.timelines.make(buffer);
     }
 }
 
@@ -285,24 +323,33 @@ unsafe fn unmake(inner: &mut Inner, buffer: *mut pw::pw_buffer) {
     let Some(at) = inner.maps.iter().position(|(known, ..)| *known == buffer) else { return };
     let (_, map, bytes) = inner.maps.swap_remove(at);
     unsafe {
+        inner.timelines.unmake(buffer);
         munmap(map.cast(), bytes).unwrap();
         rustix::io::close((*(*(*buffer).buffer).datas).fd as i32);
     }
 }
 
-unsafe fn give(stream: &StreamRc, inner: &Inner, picture: &Picture) -> bool {
+/// Draws a picture.
+unsafe fn draw(inner: &Inner, buffer: *mut pw::pw_buffer, picture: &Picture) {
+    let Some((_, map, bytes)) = inner.maps.iter().find(|(known, ..)| *known == buffer) else { return };
+    let pixels = unsafe { std::slice::from_raw_parts_mut(*map, *bytes) };
+    match picture.stamp {
+        Some(number) => memory::draw(number, inner.size, stride(inner) as usize, pixels),
+        None => pixels.fill(picture.byte),
+    }
+}
+
+unsafe fn give(stream: &StreamRc, inner: &mut Inner, picture: Picture, known: &Known) -> bool {
     unsafe {
-        let buffer = stream.dequeue_raw_buffer();
+        let buffer = inner.timelines.dequeue(stream, &known.unreleased);
         let Some((_, map, bytes)) = inner.maps.iter().find(|(known, ..)| *known == buffer) else {
             return false;
         };
-        let has_picture = picture.chunk != Chunk::None;
-        if has_picture {
-            let pixels = std::slice::from_raw_parts_mut(*map, *bytes);
-            match picture.stamp {
-                Some(number) => memory::draw(number, inner.size, stride(inner) as usize, pixels),
-                None => pixels.fill(picture.byte),
-            }
+        let is_later = picture.later && inner.timelines.has(buffer);
+        if is_later {
+            std::slice::from_raw_parts_mut(*map, *bytes).fill(UNDRAWN);
+        } else if picture.chunk != Chunk::None {
+            draw(inner, buffer, &picture);
         }
         let spa = &*(*buffer).buffer;
         let chunk = &mut *(*spa.datas).chunk;
@@ -316,9 +363,18 @@ unsafe fn give(stream: &StreamRc, inner: &Inner, picture: &Picture) -> bool {
         };
         let corrupted = matches!(picture.chunk, Chunk::None | Chunk::Corrupted);
         chunk.flags = if corrupted { sys::SPA_CHUNK_FLAG_CORRUPTED.cast_signed() } else { 0 };
+        // As Mutter: a buffer without a picture keeps the points of before.
+        let points = if picture.chunk == Chunk::None { None } else { inner.timelines.next(buffer) };
         for meta in std::slice::from_raw_parts(spa.metas, spa.n_metas as usize) {
             let bytes = std::slice::from_raw_parts_mut(meta.data.cast::<u8>(), meta.size as usize);
-            write_meta(meta.type_, bytes, picture);
+            match (meta.type_, points) {
+                (timeline::SYNC_TIMELINE, Some(points)) => write_points(bytes, points),
+                (kind, _) => write_meta(kind, bytes, &picture),
+            }
+        }
+        match is_later {
+            true => inner.timelines.undrawn.push((buffer, picture)),
+            false => points.into_iter().for_each(|_| inner.timelines.drawn(buffer)),
         }
         stream.queue_raw_buffer(buffer);
         true

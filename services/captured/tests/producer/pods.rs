@@ -3,6 +3,7 @@
 use super::{
     Manner, Memory, Picture, Pointing,
     node::{Inner, kind, stride},
+    timeline::SYNC_TIMELINE,
 };
 use pipewire::spa::{
     pod::{
@@ -35,6 +36,12 @@ pub fn write_meta(kind: u32, bytes: &mut [u8], picture: &Picture) {
     for (at, word) in bytes.chunks_exact_mut(4).zip(words) {
         at.copy_from_slice(&word.to_ne_bytes());
     }
+}
+
+/// Into a `struct spa_meta_sync_timeline`: when it is drawn, and when nobody looks at it any more.
+pub fn write_points(bytes: &mut [u8], [acquire, release]: [u64; 2]) {
+    bytes[8..16].copy_from_slice(&acquire.to_ne_bytes());
+    bytes[16..24].copy_from_slice(&release.to_ne_bytes());
 }
 
 pub fn read_format(pod: &[u8]) -> ((u32, u32), u32) {
@@ -112,7 +119,7 @@ pub fn format_param(manner: &Manner, size: Option<(u32, u32)>, modifiers: &[u64]
         modifier.flags = PropertyFlags::MANDATORY | PropertyFlags::DONT_FIXATE;
         properties.push(modifier);
     }
-    if manner.memory != Memory::Memfd {
+    if manner.memory != Memory::Memfd && manner.modifiers.is_empty() {
         // Linear, and nothing else: such buffers or none.
         let mut modifier = Property::new(sys::SPA_FORMAT_VIDEO_modifier, Value::Long(0));
         modifier.flags = PropertyFlags::MANDATORY;
@@ -125,28 +132,37 @@ pub fn buffer_params(inner: &Inner) -> Vec<Vec<u8>> {
     let (min, max) = inner.manner.buffers;
     let kind = kind(inner);
     let size = (stride(inner) * inner.size.1).cast_signed();
-    let buffers = bytes(
-        sys::SPA_TYPE_OBJECT_ParamBuffers,
-        sys::SPA_PARAM_Buffers,
-        vec![
+    let buffers = |blocks, more: Option<Property>| {
+        let mut properties = vec![
             Property::new(sys::SPA_PARAM_BUFFERS_buffers, range(max, min, max)),
-            Property::new(sys::SPA_PARAM_BUFFERS_blocks, Value::Int(1)),
+            Property::new(sys::SPA_PARAM_BUFFERS_blocks, Value::Int(blocks)),
             Property::new(sys::SPA_PARAM_BUFFERS_size, Value::Int(size)),
             Property::new(sys::SPA_PARAM_BUFFERS_stride, Value::Int(stride(inner).cast_signed())),
             Property::new(sys::SPA_PARAM_BUFFERS_align, Value::Int(16)),
             Property::new(sys::SPA_PARAM_BUFFERS_dataType, Value::Int(1 << kind)),
-        ],
-    );
+        ];
+        properties.extend(more);
+        bytes(sys::SPA_TYPE_OBJECT_ParamBuffers, sys::SPA_PARAM_Buffers, properties)
+    };
     let meta = |kind, size| {
         let kind = Property::new(sys::SPA_PARAM_META_type, Value::Id(Id(kind)));
         let size = Property::new(sys::SPA_PARAM_META_size, size);
         bytes(sys::SPA_TYPE_OBJECT_ParamMeta, sys::SPA_PARAM_Meta, vec![kind, size])
     };
-    vec![
-        buffers,
+    let mut params = Vec::new();
+    if inner.manner.timelines {
+        // As KWin offers it: first with the two timelines and only to who takes the metadata with their points.
+        // 7: SPA_PARAM_BUFFERS_metaType of PipeWire 1.2.
+        let mut timeline = Property::new(7, Value::Int(1 << SYNC_TIMELINE));
+        timeline.flags = PropertyFlags::MANDATORY;
+        params.extend([buffers(3, Some(timeline)), meta(SYNC_TIMELINE, Value::Int(24))]);
+    }
+    params.extend([
+        buffers(1, None),
         meta(sys::SPA_META_Header, Value::Int(32)),
         meta(sys::SPA_META_VideoDamage, range(16 * 16, 16, 16 * 16)),
         // Mutter's own, of which it does not depart.
         meta(sys::SPA_META_Cursor, Value::Int(48 + 384 * 384 * 4)),
-    ]
+    ]);
+    params
 }
