@@ -14,6 +14,7 @@ mod desktop_life_sleeps_and_goes_on;
 mod desktop_life_the_desktop_of_the_moment_is_used;
 mod dmabufs_reach_the_encoder;
 mod doctor_names_what_is_missing;
+mod explicit_sync_is_kept;
 mod forged_datagrams_change_no_picture;
 mod gnome_changes_in_mid_stream;
 mod gnome_comes_back_after_a_crash;

@@ -118,13 +118,27 @@ pub struct Counts {
     pub uncopied: u64,
     /// Pointer bitmaps that were too large or of an unknown format.
     pub bitmaps_unreadable: u64,
+    /// Explicit sync: pictures that were not drawn yet when they came.
+    pub sync_waited: u64,
+    /// Of them, those that were left out because a later one was drawn first.
+    pub sync_overtaken: u64,
+    /// Of them, those that were not drawn within a second.
+    pub sync_late: u64,
+    /// Release points that were signalled.
+    pub sync_released: u64,
+    /// Of buffers that PipeWire lost on their way, release points that were signalled.
+    pub sync_lost: u64,
+    /// Release points that the kernel would not signal.
+    pub sync_failed: u64,
+    /// Times explicit sync was given up.
+    pub sync_refused: u64,
     /// From the time at which the producer says it was shown to the time at which it was dequeued, µs, of the newest picture.
     pub age_us: u64,
 }
 
 impl Counts {
     /// All of them with their names.
-    pub fn named(&self) -> [(&'static str, u64); 13] {
+    pub fn named(&self) -> [(&'static str, u64); 20] {
         [
             ("starts", self.starts),
             ("formats", self.formats),
@@ -138,6 +152,13 @@ impl Counts {
             ("copied_bytes", self.copied_bytes),
             ("uncopied", self.uncopied),
             ("bitmaps_unreadable", self.bitmaps_unreadable),
+            ("sync_waited", self.sync_waited),
+            ("sync_overtaken", self.sync_overtaken),
+            ("sync_late", self.sync_late),
+            ("sync_released", self.sync_released),
+            ("sync_lost", self.sync_lost),
+            ("sync_failed", self.sync_failed),
+            ("sync_refused", self.sync_refused),
             ("age_us", self.age_us),
         ]
     }

@@ -259,6 +259,18 @@ impl Connection {
     }
 }
 
+/// Major and minor version of the libpipewire that runs; 0.0 if it says something else.
+pub(super) fn library() -> (u32, u32) {
+    // SAFETY: the library's own constant string.
+    let version = unsafe { CStr::from_ptr(sys::pw_get_library_version()) };
+    version_of(version.to_str().unwrap_or_default())
+}
+
+fn version_of(text: &str) -> (u32, u32) {
+    let mut numbers = text.split('.').map(|number| number.parse().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
+}
+
 fn stream_properties() -> PropertiesBox {
     properties! {
         "media.type" => "Video",
@@ -335,4 +347,19 @@ fn readable(main: &LoopRc, data: Option<&Loop>) -> Result<OwnedFd, SourceError> 
 
 fn pods(params: &[Pod]) -> Vec<&pod::Pod> {
     params.iter().filter_map(|bytes| pod::Pod::from_bytes(bytes)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Sabotage: compare versions as texts, or take 0.3.65 for one that knows of timelines.
+    #[test]
+    fn versions_are_numbers() {
+        assert!(
+            version_of("0.3.65") < (1, 2) && version_of("1.10.0") > (1, 2) && version_of("1.4.2") == (1, 4)
+        );
+        assert_eq!((version_of(""), version_of("git")), ((0, 0), (0, 0)));
+        assert!(library() > (0, 0));
+    }
 }

@@ -34,6 +34,10 @@ const CURSOR_SIDE: usize = 1024;
 const BUFFERS: i32 = 6;
 /// Fewest that can be handed on.
 const FEWEST: i32 = 5;
+/// `SPA_PARAM_BUFFERS_metaType` of spa/param/buffers.h, since PipeWire 1.2: metadata without which these buffers are none.
+const META_TYPE: u32 = 7;
+/// Blocks of a buffer with timelines: the picture, and the timelines of its acquire and release points.
+const SYNC_BLOCKS: i32 = 3;
 
 /// A pod in its serialised form.
 pub(super) type Pod = Vec<u8>;
@@ -45,6 +49,8 @@ pub(super) struct Wish {
     pub mode: Mode,
     /// Format modifiers under which dmabufs are wanted, best first; without one, memfds are.
     pub modifiers: Vec<u64>,
+    /// Dmabufs are wanted with timelines, where the producer has them.
+    pub sync: bool,
 }
 
 /// A format on which both sides agreed.
@@ -76,7 +82,7 @@ pub(super) enum Answer {
 impl Wish {
     /// All parameters of the stream, best first.
     pub fn params(&self) -> Vec<Pod> {
-        [self.formats(), self.buffers(), metas()].concat()
+        [self.formats(), self.buffers(), metas(self.syncs())].concat()
     }
 
     /// The parameters that choose `modifier` for `format`; the others stay below it, in case it fails.
@@ -118,35 +124,45 @@ impl Wish {
         modifier_property(value, PropertyFlags::MANDATORY | PropertyFlags::DONT_FIXATE)
     }
 
-    /// Six buffers; where the producer cannot give five, what it can.
+    fn syncs(&self) -> bool {
+        self.sync && !self.modifiers.is_empty()
+    }
+
+    /// Six buffers; where the producer cannot give five, what it can. With timelines rather than without.
     fn buffers(&self) -> Vec<Pod> {
         let memfd = 1i32 << sys::SPA_DATA_MemFd;
         let kinds = if self.modifiers.is_empty() { memfd } else { memfd | 1 << sys::SPA_DATA_DmaBuf };
         let most = MAX_BUFFERS as i32;
         let counts = [(BUFFERS, FEWEST, BUFFERS + 2), (FEWEST, 1, most)];
-        let pod = |(default, min, max)| {
-            object(
-                sys::SPA_TYPE_OBJECT_ParamBuffers,
-                sys::SPA_PARAM_Buffers,
-                vec![
-                    Property::new(
-                        sys::SPA_PARAM_BUFFERS_buffers,
-                        int(ChoiceEnum::Range { default, min, max }),
-                    ),
-                    Property::new(sys::SPA_PARAM_BUFFERS_blocks, Value::Int(1)),
-                    Property::new(
-                        sys::SPA_PARAM_BUFFERS_dataType,
-                        int(ChoiceEnum::Flags { default: kinds, flags: Vec::new() }),
-                    ),
-                ],
-            )
+        let pods = counts.map(|count| buffers_pod(count, 1, kinds, None));
+        let timeline = Property {
+            key: META_TYPE,
+            flags: PropertyFlags::MANDATORY,
+            value: Value::Int(1 << meta::SYNC_TIMELINE),
         };
-        counts.map(pod).into()
+        let synced =
+            |count| buffers_pod(count, SYNC_BLOCKS, 1 << sys::SPA_DATA_DmaBuf, Some(timeline.clone()));
+        let synced = counts.iter().filter(|_| self.syncs()).map(|count| synced(*count));
+        synced.chain(pods).collect()
     }
 }
 
-/// Header, changed areas, cursor, and how the picture lies.
-fn metas() -> Vec<Pod> {
+/// So many buffers (by default, at least, at most) of so many blocks, in one of these kinds of memory.
+fn buffers_pod((default, min, max): (i32, i32, i32), blocks: i32, kinds: i32, more: Option<Property>) -> Pod {
+    let mut properties = vec![
+        Property::new(sys::SPA_PARAM_BUFFERS_buffers, int(ChoiceEnum::Range { default, min, max })),
+        Property::new(sys::SPA_PARAM_BUFFERS_blocks, Value::Int(blocks)),
+        Property::new(
+            sys::SPA_PARAM_BUFFERS_dataType,
+            int(ChoiceEnum::Flags { default: kinds, flags: Vec::new() }),
+        ),
+    ];
+    properties.extend(more);
+    object(sys::SPA_TYPE_OBJECT_ParamBuffers, sys::SPA_PARAM_Buffers, properties)
+}
+
+/// Header, changed areas, cursor, how the picture lies, and its points where it has timelines.
+fn metas(sync: bool) -> Vec<Pod> {
     let areas = (meta::REGION_BYTES * REGIONS) as i32;
     let areas = ChoiceEnum::Range { default: areas, min: meta::REGION_BYTES as i32, max: areas };
     let [default, min, max] = [64, 1, CURSOR_SIDE].map(|side| meta::cursor_room(side) as i32);
@@ -155,7 +171,9 @@ fn metas() -> Vec<Pod> {
         (sys::SPA_META_VideoDamage, int(areas)),
         (sys::SPA_META_Cursor, int(ChoiceEnum::Range { default, min, max })),
         (sys::SPA_META_VideoTransform, Value::Int(4)),
+        (meta::SYNC_TIMELINE, Value::Int(meta::SYNC_TIMELINE_BYTES as i32)),
     ];
+    let wanted = if sync { sizes.len() } else { sizes.len() - 1 };
     let pod = |(kind, size)| {
         let properties = vec![
             Property::new(sys::SPA_PARAM_META_type, Value::Id(Id(kind))),
@@ -163,7 +181,7 @@ fn metas() -> Vec<Pod> {
         ];
         object(sys::SPA_TYPE_OBJECT_ParamMeta, sys::SPA_PARAM_Meta, properties)
     };
-    sizes.map(pod).into()
+    sizes.into_iter().take(wanted).map(pod).collect()
 }
 
 fn format_choice() -> Value {

@@ -1,8 +1,12 @@
 //! A buffer of PipeWire's: where its bytes are, and what is written beside them.
 #![allow(unsafe_code, reason = "buffers and their metadata are C structures in shared memory")]
 
+use super::{gate::Ticket, meta};
 use pipewire::{spa::sys as spa, sys};
 use std::{os::fd::BorrowedFd, ptr::NonNull, slice};
+
+/// `SPA_DATA_SyncObj` of spa/buffer/buffer.h, since PipeWire 1.2: the headers of 0.3.65, which we are built with, end before it.
+const SYNCOBJ: u32 = 5;
 
 /// A buffer of a stream. Valid from the time at which the stream says that it was added until it says that it was
 /// removed; whoever holds one forgets it then.
@@ -65,7 +69,34 @@ impl BufferRef {
 
     /// How many planes it has.
     pub fn planes(&self) -> usize {
-        self.datas().len()
+        self.datas().iter().filter(|data| data.type_ != SYNCOBJ).count()
+    }
+
+    /// The timelines of its acquire and release points, which lie behind the planes in this order.
+    pub fn syncobjs(&self) -> Option<[BorrowedFd<'_>; 2]> {
+        match self.datas() {
+            [.., acquire, release] if [acquire, release].iter().all(|data| data.type_ == SYNCOBJ) => {
+                Some([descriptor(acquire)?, descriptor(release)?])
+            }
+            _ => None,
+        }
+    }
+
+    /// What its producer says of when it may be looked at; `None` where that was not agreed on.
+    pub fn ticket(&self) -> Option<Ticket> {
+        meta::ticket(self.meta(meta::SYNC_TIMELINE))
+    }
+
+    /// Tells the producer that the release point is signalled by us: since PipeWire 1.6 it sets a flag, which its reader
+    /// clears. Before, there is none.
+    pub fn promise_release(&self) {
+        let room = |meta: &&spa::spa_meta| meta.size as usize >= meta::SYNC_TIMELINE_BYTES;
+        if let Some(meta) = self.find(meta::SYNC_TIMELINE).filter(room) {
+            let flags = meta.data.cast::<u32>();
+            // SAFETY: the structure's first four bytes, aligned to 8 as each of them is; libpipewire mapped them for reading
+            // and writing, and no reference to them is alive.
+            unsafe { flags.write_volatile(flags.read_volatile() & !meta::UNSCHEDULED_RELEASE) };
+        }
     }
 
     /// What kind of memory it is.
@@ -79,9 +110,7 @@ impl BufferRef {
 
     /// Its descriptor.
     pub fn fd(&self) -> Option<BorrowedFd<'_>> {
-        let fd = i32::try_from(self.data()?.fd).ok().filter(|&fd| fd >= 0)?;
-        // SAFETY: libpipewire keeps the descriptor open as long as the buffer lives.
-        Some(unsafe { BorrowedFd::borrow_raw(fd) })
+        descriptor(self.data()?)
     }
 
     /// Where its memory begins in the descriptor, bytes.
@@ -104,19 +133,29 @@ impl BufferRef {
         Some(Chunk { offset: chunk.offset, size: chunk.size, stride: chunk.stride, corrupted })
     }
 
-    /// The metadata of this kind (`SPA_META_…`); empty where none was agreed on.
-    pub fn meta(&self, kind: u32) -> &[u8] {
+    fn find(&self, kind: u32) -> Option<&spa::spa_meta> {
         let buffer = self.buffer();
         if buffer.metas.is_null() {
-            return &[];
+            return None;
         }
         // SAFETY: libpipewire allocated `n_metas` of them, which live as long as the buffer.
         let metas = unsafe { slice::from_raw_parts(buffer.metas, buffer.n_metas as usize) };
-        match metas.iter().find(|meta| meta.type_ == kind && !meta.data.is_null()) {
+        metas.iter().find(|meta| meta.type_ == kind && !meta.data.is_null())
+    }
+
+    /// The metadata of this kind (`SPA_META_…`); empty where none was agreed on.
+    pub fn meta(&self, kind: u32) -> &[u8] {
+        match self.find(kind) {
             // SAFETY: libpipewire mapped `size` bytes there, sealed against shrinking by the daemon that made them; the
             // producer may write to them meanwhile, and for plain bytes that only yields other bytes.
             Some(meta) => unsafe { slice::from_raw_parts(meta.data.cast::<u8>(), meta.size as usize) },
             None => &[],
         }
     }
+}
+
+fn descriptor(data: &spa::spa_data) -> Option<BorrowedFd<'_>> {
+    let fd = i32::try_from(data.fd).ok().filter(|&fd| fd >= 0)?;
+    // SAFETY: libpipewire keeps the descriptor open as long as the buffer lives.
+    Some(unsafe { BorrowedFd::borrow_raw(fd) })
 }

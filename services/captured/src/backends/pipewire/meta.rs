@@ -1,6 +1,7 @@
 //! What lies beside a picture in PipeWire's shared memory: header, changed areas, cursor. The other side may write
 //! there at any time, so nothing in it is believed: each function takes the bytes as they are and never panics.
 
+use super::gate::Ticket;
 use crate::backends::Spot;
 use lumen_ipc::{Damage, Rect, pointer::PointerBitmap};
 use pipewire::spa::sys;
@@ -13,6 +14,13 @@ const BITMAP_BYTES: usize = 20;
 pub(super) const REGION_BYTES: usize = 16;
 /// `struct spa_meta_header` in bytes.
 pub(super) const HEADER_BYTES: usize = 32;
+
+/// `SPA_META_SyncTimeline` of spa/buffer/meta.h, since PipeWire 1.2: the headers of 0.3.65, which we are built with, end before it.
+pub(super) const SYNC_TIMELINE: u32 = 9;
+/// `struct spa_meta_sync_timeline` in bytes: flags, padding, the acquire point, the release point.
+pub(super) const SYNC_TIMELINE_BYTES: usize = 24;
+/// `SPA_META_SYNC_TIMELINE_UNSCHEDULED_RELEASE`, since PipeWire 1.6.
+pub(super) const UNSCHEDULED_RELEASE: u32 = 1;
 
 /// Room for a cursor with a bitmap of this side.
 pub(super) const fn cursor_room(side: usize) -> usize {
@@ -29,6 +37,12 @@ pub(super) fn corrupted(header: &[u8]) -> bool {
 pub(super) fn shown_ns(header: &[u8]) -> Option<u64> {
     let pts = i64::from_ne_bytes(header.get(8..16)?.try_into().ok()?);
     u64::try_from(pts).ok().filter(|&pts| pts > 0)
+}
+
+/// The points of a buffer's timelines; `None` where it has none.
+pub(super) fn ticket(bytes: &[u8]) -> Option<Ticket> {
+    let point = |at: usize| Some(u64::from_ne_bytes(bytes.get(at..at + 8)?.try_into().ok()?));
+    Some(Ticket { acquire: point(8)?, release: point(16)? })
 }
 
 /// Where the picture lies in the coordinates that its producer tells changes in.
@@ -210,6 +224,14 @@ mod tests {
             assert_eq!((pixels.hotspot, written.len()), (Spot { x: 1, y: 2 }, 16));
             assert_eq!((&written[..4], written[11], written[15]), (&first[..], 12, 16));
         }
+    }
+
+    // Sabotage: mistake a point for the other, or read what is not there.
+    #[test]
+    fn points_are_read_where_the_header_says() {
+        let bytes: Vec<u8> = [1, 7, 8].iter().flat_map(|word: &u64| word.to_ne_bytes()).collect();
+        assert_eq!(ticket(&bytes), Some(Ticket { acquire: 7, release: 8 }));
+        assert_eq!((bytes.len(), ticket(&bytes[..23]), ticket(&[])), (SYNC_TIMELINE_BYTES, None, None));
     }
 
     // Sabotage: take id 0 for "as before", or an offset of 0 for pixels.

@@ -11,21 +11,26 @@
 //! Handing on needs five buffers that others can map safely. Where a producer gives fewer, or memory that it could
 //! shrink under a reader, pictures are copied into a pool of our own, and Status says so and why.
 //!
-//! Explicit sync (`SPA_META_SyncTimeline`) is not asked for, because libpipewire 0.3.65 does not know it: producers then
-//! wait for their GPU before they hand a dmabuf on, or its implicit fences do.
+//! With explicit sync (`SPA_META_SyncTimeline`, PipeWire 1.2) a picture waits between *dequeued* and *settle* until its
+//! producer's GPU has drawn it ([`gate`]). Without, producers wait for their GPU before they hand a dmabuf on, or its implicit
+//! fences do.
 
+mod admission;
 mod connection;
 mod copying;
 mod cursor;
 mod format;
+mod gate;
 mod memory;
 mod meta;
 mod progress;
 mod said;
 mod stock;
+mod syncobj;
 mod taking;
 
 use super::{Counts, Event, Source, SourceError};
+use admission::Admission;
 use connection::Connection;
 pub use connection::check_library;
 use copying::Copier;
@@ -70,6 +75,7 @@ pub struct PipeWire {
     serial: Option<u64>,
     format: Option<Format>,
     stock: Stock,
+    admission: Option<Admission>,
     copier: Copier,
     cursor: Cursor,
     origin: meta::Origin,
@@ -98,8 +104,10 @@ impl PipeWire {
         let modifiers = if asked.dmabuf { vec![LINEAR] } else { Vec::new() };
         let then = asked.detour.then_some(asked.mode);
         let height = asked.mode.height + if asked.detour { DETOUR_ROWS } else { 0 };
-        let wish = Wish { mode: Mode { height, ..asked.mode }, modifiers };
+        let admission = if asked.dmabuf { Admission::open()? } else { None };
+        let wish = Wish { mode: Mode { height, ..asked.mode }, modifiers, sync: admission.is_some() };
         let connection = Connection::open(socket, node, &wish.params())?;
+        admission.as_ref().map_or(Ok(()), |admission| admission.watch(&connection))?;
         let progress = Progress::new(node)?;
         connection.watch(progress.timer())?;
         Ok(Self {
@@ -110,6 +118,7 @@ impl PipeWire {
             serial,
             format: None,
             stock: Stock::default(),
+            admission,
             copier: Copier::default(),
             cursor: Cursor::default(),
             origin: meta::Origin::default(),
@@ -137,7 +146,7 @@ impl PipeWire {
             Said::Format(None) => self.forget_format(),
             Said::Format(Some(pod)) => return self.answered(&pod),
             Said::Added(buffer) if buffer.room() == 0 => return self.renew(),
-            Said::Added(buffer) => self.stock.add(buffer),
+            Said::Added(buffer) => return self.added(buffer),
             Said::Removed(buffer) => self.removed(buffer),
             Said::Refused { object: 0, message } => return Err(SourceError::PipeWireGone { message }),
             Said::Refused { message, .. } => return self.refused(message),
@@ -189,6 +198,7 @@ impl PipeWire {
     fn reconnect(&mut self) -> Result<(), SourceError> {
         self.forget_format();
         self.stock = Stock::default();
+        self.admission.iter_mut().for_each(Admission::clear);
         self.copier.forget_sources();
         self.progress.restarts()?;
         self.connection.reconnect(&self.wish.params())
@@ -216,6 +226,7 @@ impl PipeWire {
         }
         if self.format.replace(format) != Some(format) {
             self.stock.unsettle();
+            self.admission.iter_mut().for_each(Admission::end_format);
         }
         let Format { width, height, refresh_mhz, .. } = format;
         self.events.push_back(Event::Mode(Mode { width, height, refresh_mhz }));
@@ -230,11 +241,13 @@ impl PipeWire {
     fn forget_format(&mut self) {
         self.format = None;
         self.stock.unsettle();
+        self.admission.iter_mut().for_each(Admission::end_format);
         self.uncopied = None;
     }
 
     fn removed(&mut self, buffer: BufferRef) {
         self.stock.remove(buffer);
+        self.forget(buffer);
         self.copier.forget_sources();
         self.uncopied = None;
     }
@@ -262,6 +275,7 @@ impl PipeWire {
 
     fn give_back(&mut self, index: usize) {
         if let Some(buffer) = self.stock.goes(index) {
+            self.release(buffer);
             self.connection.queue(buffer);
         }
     }
@@ -274,7 +288,7 @@ impl PipeWire {
         while let Some(buffer) = self.connection.dequeue() {
             self.take(buffer)?;
         }
-        Ok(())
+        self.admit()
     }
 }
 
@@ -284,7 +298,7 @@ impl Source for PipeWire {
     }
 
     fn why(&self) -> &'static str {
-        self.stock.why()
+        self.stock.why(self.admission.as_ref().is_some_and(Admission::is_used))
     }
 
     fn descriptor(&self) -> BorrowedFd<'_> {

@@ -110,6 +110,11 @@ impl Progress {
         self.set_timer()
     }
 
+    /// Whether the producer was asked to rest.
+    pub fn is_resting(&self) -> bool {
+        self.resting
+    }
+
     /// The node is there.
     pub fn found(&mut self) {
         self.found = true;

@@ -24,6 +24,7 @@ const UNSEALED: &str =
     "the Output is a PipeWire stream; copied, because its producer could shrink the buffers under a reader";
 const TIGHT: &str =
     "the Output is a PipeWire stream; copied, because its buffers end before their last row does";
+const SYNCED: &str = "the Output is a PipeWire stream, and its buffers are handed on as they are, once their GPU has drawn them (explicit sync)";
 
 /// How pictures go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,9 +75,14 @@ impl Stock {
         self.announced = self.settled.is_some();
     }
 
+    /// The number of a buffer.
+    pub fn index(&self, buffer: BufferRef) -> Option<usize> {
+        self.buffers.iter().position(|held| held.buffer == buffer)
+    }
+
     /// `buffer` was dequeued; its number.
     pub fn came(&mut self, buffer: BufferRef) -> Option<usize> {
-        let index = self.buffers.iter().position(|held| held.buffer == buffer)?;
+        let index = self.index(buffer)?;
         self.buffers.get_mut(index)?.ours = true;
         Some(index)
     }
@@ -108,9 +114,10 @@ impl Stock {
     }
 
     /// For Status.
-    pub fn why(&self) -> &'static str {
+    pub fn why(&self, synced: bool) -> &'static str {
         match self.handing() {
             None => "the Output is a PipeWire stream, which has shown nothing yet",
+            Some(Handing::On) if synced => SYNCED,
             Some(Handing::On) => "the Output is a PipeWire stream, and its buffers are handed on as they are",
             Some(Handing::Copied(reason)) => reason,
         }

@@ -10,14 +10,32 @@ use lumen_stage::clock::now_ns;
 use pipewire::spa::sys;
 
 impl PipeWire {
-    /// Makes events of a buffer that came.
+    /// Takes a buffer that came, and looks at it unless its picture is yet to be drawn.
     ///
     /// # Errors
     /// The source is at its end.
     pub(super) fn take(&mut self, buffer: BufferRef) -> Result<(), SourceError> {
-        let dequeued_ns = now_ns();
         self.progress.heard();
-        let Some(index) = self.stock.came(buffer) else { return Ok(()) };
+        match self.stock.came(buffer).is_some() && self.may_look(buffer)? {
+            true => self.look(buffer),
+            false => Ok(()),
+        }
+    }
+
+    /// Gives a buffer back that nobody looked at.
+    pub(super) fn unlooked(&mut self, buffer: BufferRef) {
+        if let Some(index) = self.stock.index(buffer) {
+            self.give_back(index);
+        }
+    }
+
+    /// Makes events of a buffer that may be looked at.
+    ///
+    /// # Errors
+    /// The source is at its end.
+    pub(super) fn look(&mut self, buffer: BufferRef) -> Result<(), SourceError> {
+        let dequeued_ns = now_ns();
+        let Some(index) = self.stock.index(buffer) else { return Ok(()) };
         let before = self.cursor.spot();
         let bitmap = self.cursor.hear(buffer.meta(sys::SPA_META_Cursor))?;
         self.counts.bitmaps_unreadable = self.cursor.unreadable;

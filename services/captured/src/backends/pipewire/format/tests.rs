@@ -16,7 +16,7 @@ fn value(pod: &[u8], key: u32) -> Option<Value> {
 // Sabotage: offer a range of rates first, or a size other than the client's.
 #[test]
 fn the_first_offer_fixes_size_and_rate_and_later_ones_take_any() {
-    let formats = Wish { mode: MODE, modifiers: vec![] }.formats();
+    let formats = Wish { mode: MODE, modifiers: vec![], sync: false }.formats();
     let rate = Value::Fraction(Fraction { num: 2997, denom: 50 });
     assert_eq!(value(&formats[0], sys::SPA_FORMAT_VIDEO_maxFramerate), Some(rate));
     let size = Value::Rectangle(Rectangle { width: 1280, height: 720 });
@@ -28,7 +28,7 @@ fn the_first_offer_fixes_size_and_rate_and_later_ones_take_any() {
 // Sabotage: offer shared memory before dmabufs, or leave it out.
 #[test]
 fn dmabufs_are_asked_for_first_and_shared_memory_after_them() {
-    let wish = Wish { mode: MODE, modifiers: vec![0, 7] };
+    let wish = Wish { mode: MODE, modifiers: vec![0, 7], sync: false };
     let formats = wish.formats();
     let modifiers: Vec<bool> =
         formats.iter().map(|pod| value(pod, sys::SPA_FORMAT_VIDEO_modifier).is_some()).collect();
@@ -45,6 +45,25 @@ fn dmabufs_are_asked_for_first_and_shared_memory_after_them() {
     assert_eq!(answer(&fixed[0]), Some(Answer::Fixed(Format { modifier: Some(7), ..format })));
     assert_eq!(value(&fixed[0], sys::SPA_FORMAT_VIDEO_modifier), Some(Value::Long(7)));
     assert_eq!(fixed.len(), 1 + wish.params().len());
+}
+
+// Sabotage: ask for timelines after plain buffers, of memfds, or without the metadata that has the points.
+#[test]
+fn timelines_are_asked_for_first_and_only_of_dmabufs() {
+    let pods = |modifiers: &[u64], sync| Wish { mode: MODE, modifiers: modifiers.to_vec(), sync }.params();
+    let blocks = |pods: &[Pod]| -> Vec<_> {
+        let values = |pod: &Pod| Some((value(pod, sys::SPA_PARAM_BUFFERS_blocks)?, value(pod, META_TYPE)));
+        let buffers = pods.iter().filter(|pod| properties(pod).0 == sys::SPA_PARAM_Buffers);
+        buffers.filter_map(values).collect()
+    };
+    let metas = |pods: &[Pod]| pods.iter().filter(|pod| properties(pod).0 == sys::SPA_PARAM_Meta).count();
+    let (plain, synced) = ((Value::Int(1), None), (Value::Int(3), Some(Value::Int(512))));
+    let both = [synced.clone(), synced, plain.clone(), plain.clone()];
+    assert_eq!(blocks(&pods(&[0], true)), both);
+    for pods in [pods(&[], true), pods(&[0], false)] {
+        assert_eq!((blocks(&pods), metas(&pods)), (vec![plain.clone(), plain.clone()], 4));
+    }
+    assert_eq!(metas(&pods(&[0], true)), 5);
 }
 
 #[test]
@@ -69,7 +88,7 @@ fn answers_are_read_and_foreign_ones_refused() {
     assert_eq!(answer(&pod(spa, None)), Some(Answer::Fixed(plain)));
     let one = (Value::Long(0), PropertyFlags::MANDATORY);
     assert_eq!(answer(&pod(spa, Some(one))), Some(Answer::Fixed(Format { modifier: Some(0), ..plain })));
-    let choice = Wish { mode: MODE, modifiers: vec![3, 0] }.modifier_choice();
+    let choice = Wish { mode: MODE, modifiers: vec![3, 0], sync: false }.modifier_choice();
     let answered = answer(&pod(spa, Some((choice.value, choice.flags))));
     assert!(matches!(answered, Some(Answer::Choose(format, list)) if format == plain && list[0] == 3));
     assert_eq!(answer(&pod(sys::SPA_VIDEO_FORMAT_NV12, None)), None);
