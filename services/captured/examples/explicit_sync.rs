@@ -223,10 +223,13 @@ fn a_producer_that_never_draws_is_read_without_explicit_sync(daemon: &Daemon) {
     scene.end();
 }
 
+/// What is claimed, and what judges it.
+type Claim = (&'static str, fn(&Daemon));
+
 fn main() {
     assert_ne!(UNDRAWN, 0);
     let daemon = Daemon::start();
-    let all: [(&str, fn(&Daemon)); 6] = [
+    let all: [Claim; 6] = [
         (
             "a picture is handed on when it is drawn and not before",
             a_picture_is_handed_on_when_it_is_drawn_and_not_before,
