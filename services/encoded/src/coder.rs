@@ -112,11 +112,12 @@ impl Coder {
     /// The encoder failed or the ring is too small; a decoder must then begin anew.
     pub fn encode(&mut self, kind: UnitKind, now: u64) -> Result<Option<AccessUnit>, CodeError> {
         let change = self.canvas.take_change();
-        let same = kind == UnitKind::Delta && change.fraction == 0.0;
-        if same && !self.wants_refinement() {
-            return Ok(None);
-        }
-        let kind = if same { UnitKind::Repeat } else { kind };
+        let (same, is_done) = (change.fraction == 0.0, !self.wants_refinement());
+        let kind = match kind {
+            UnitKind::Delta if same && is_done => return Ok(None),
+            UnitKind::Delta if same => UnitKind::Repeat,
+            kind => kind,
+        };
         let mut unit = AccessUnit {
             number: self.number + 1,
             kind,
@@ -125,6 +126,9 @@ impl Coder {
             frame: 0,
             timeline: Timeline::default(),
         };
+        if kind == UnitKind::Repeat && same && is_done && self.repeat(&mut unit)? {
+            return Ok(Some(unit));
+        }
         let plan = self.rate.plan(&change, kind == UnitKind::Idr, now);
         self.canvas.draw();
         unit.timeline.encode_begin_ns = now_ns();
@@ -137,6 +141,21 @@ impl Coder {
         (self.number, self.grain) = (unit.number, plan.grain);
         self.bytes += u64::from(unit.len);
         Ok(Some(unit))
+    }
+
+    /// Shows the newest picture again without encoding it, if the encoder can.
+    fn repeat(&mut self, unit: &mut AccessUnit) -> Result<bool, CodeError> {
+        unit.timeline.encode_begin_ns = now_ns();
+        let Some(still) = self.encoder.repeat() else {
+            return Ok(false);
+        };
+        let bytes = still.in_one(&mut self.joined);
+        unit.len = bytes.len() as u32;
+        unit.offset = self.ring.write(unit.number, bytes)?;
+        unit.timeline.encode_end_ns = now_ns();
+        self.number = unit.number;
+        self.bytes += u64::from(unit.len);
+        Ok(true)
     }
 
     /// Encodes as `plan` says until that is small enough, and puts the bytes into the ring.

@@ -146,6 +146,10 @@ impl Encoder for Tried {
         encoded
     }
 
+    fn repeat(&mut self) -> Option<Encoded<'_>> {
+        self.encoder.repeat()
+    }
+
     fn describe(&self) -> &str {
         &self.name
     }

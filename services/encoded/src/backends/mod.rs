@@ -133,6 +133,12 @@ pub trait Encoder: Send {
     /// A picture of another size, or the library's refusal.
     fn encode(&mut self, picture: &Picture, coding: Coding, qp: Qp) -> Result<Encoded<'_>, EncodeError>;
 
+    /// A picture that shows what the newest one showed, which must have been sent: some bytes, and no work. `None` where it
+    /// has to be encoded.
+    fn repeat(&mut self) -> Option<Encoded<'_>> {
+        None
+    }
+
     /// Name and version, for status.
     fn describe(&self) -> &str;
 

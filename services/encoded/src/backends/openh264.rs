@@ -3,6 +3,10 @@
 //! Feature `bundled` compiles the library in, feature `system` opens `libopenh264.so` when the stage starts.
 #![allow(unsafe_code)]
 
+mod bits;
+mod cabac;
+mod still;
+
 use std::mem::MaybeUninit;
 use std::os::raw::{c_int, c_void};
 use std::ptr::NonNull;
@@ -14,13 +18,13 @@ use openh264_sys2::{
 };
 
 use super::{Coding, EncodeError, Encoded, Encoder, Factory, Qp, Shape, kernel::Kernel};
+use crate::picture::Picture;
+use still::{Foreign, Stills};
 
 /// Threads that openh264 takes at most.
 const MAX_THREADS: u16 = 4;
 /// Pixels of a picture that openh264 takes at most: 36,864 macroblocks, level 5.1 and above.
 pub const MAX_PIXELS: u64 = 36_864 * 256;
-
-use crate::picture::Picture;
 
 /// The system library whose structures are known: version 2.6, which is Debian 13's. Earlier ones lack the fields for PSNR.
 #[cfg(all(feature = "system", not(feature = "bundled")))]
@@ -115,6 +119,7 @@ pub struct OpenH264 {
     params: Box<SEncParamExt>,
     info: Box<SFrameBSInfo>,
     pictures: u64,
+    stills: Stills,
     kernel: Kernel,
 }
 
@@ -140,6 +145,7 @@ impl OpenH264 {
             params: Box::default(),
             info: Box::default(),
             pictures: 0,
+            stills: Stills::default(),
             kernel: Kernel::best(),
         };
         encoder.initialise(threads)?;
@@ -226,24 +232,25 @@ impl OpenH264 {
             ..SSourcePicture::default()
         }
     }
+}
 
-    fn collect(&self) -> Result<Encoded<'_>, EncodeError> {
-        let mut chunks = ArrayVec::new();
-        let count = self.info.iLayerNum;
-        for layer in self.info.sLayerInfo.iter().take(usize::try_from(count).unwrap_or(0)) {
-            let nals = usize::try_from(layer.iNalCount).unwrap_or(0);
-            if nals == 0 || layer.pBsBuf.is_null() || layer.pNalLengthInByte.is_null() {
-                continue;
-            }
-            // SAFETY: the library says that `iNalCount` lengths lie there, until the next call, which borrows `self` mutably.
-            let lengths = unsafe { std::slice::from_raw_parts(layer.pNalLengthInByte, nals) };
-            let bytes: usize = lengths.iter().map(|&n| usize::try_from(n).unwrap_or(0)).sum();
-            // SAFETY: a layer's NALs lie one after the other from `pBsBuf`, as many bytes as their lengths say.
-            let chunk = unsafe { std::slice::from_raw_parts(layer.pBsBuf, bytes) };
-            chunks.try_push(chunk).map_err(|_| EncodeError::TooManyLayers(count))?;
+/// What the last call made, which lies where `info` says until the next one: that call borrows it mutably.
+fn collect(info: &SFrameBSInfo) -> Result<Encoded<'_>, EncodeError> {
+    let mut chunks = ArrayVec::new();
+    let count = info.iLayerNum;
+    for layer in info.sLayerInfo.iter().take(usize::try_from(count).unwrap_or(0)) {
+        let nals = usize::try_from(layer.iNalCount).unwrap_or(0);
+        if nals == 0 || layer.pBsBuf.is_null() || layer.pNalLengthInByte.is_null() {
+            continue;
         }
-        Ok(Encoded { chunks, idr: self.info.eFrameType == sys::videoFrameTypeIDR })
+        // SAFETY: the library says that `iNalCount` lengths lie there, until the next call, which borrows `info` mutably.
+        let lengths = unsafe { std::slice::from_raw_parts(layer.pNalLengthInByte, nals) };
+        let bytes: usize = lengths.iter().map(|&n| usize::try_from(n).unwrap_or(0)).sum();
+        // SAFETY: a layer's NALs lie one after the other from `pBsBuf`, as many bytes as their lengths say.
+        let chunk = unsafe { std::slice::from_raw_parts(layer.pBsBuf, bytes) };
+        chunks.try_push(chunk).map_err(|_| EncodeError::TooManyLayers(count))?;
     }
+    Ok(Encoded { chunks, idr: info.eFrameType == sys::videoFrameTypeIDR })
 }
 
 impl Encoder for OpenH264 {
@@ -267,7 +274,21 @@ impl Encoder for OpenH264 {
             unsafe { table.EncodeFrame.map(|f| f(encoder, &raw const source, info)) }
         })?;
         self.pictures += 1;
-        self.collect()
+        let Self { info, stills, .. } = self;
+        let mut encoded = collect(info)?;
+        match stills.pass(&encoded.chunks, encoded.idr) {
+            Ok(None) => {}
+            Ok(Some(renumbered)) => encoded.chunks = ArrayVec::from_iter([renumbered]),
+            Err(Foreign) => {
+                return Err(EncodeError::Refused { step: "write slices as its sets say", code: 0 });
+            }
+        }
+        Ok(encoded)
+    }
+
+    fn repeat(&mut self) -> Option<Encoded<'_>> {
+        let still = self.stills.again()?;
+        Some(Encoded { chunks: ArrayVec::from_iter([still]), idr: false })
     }
 
     fn describe(&self) -> &str {

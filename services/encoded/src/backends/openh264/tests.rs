@@ -74,3 +74,64 @@ fn a_picture_of_another_size_is_refused() {
         OpenH264::new(&Library::open().unwrap(), Shape { width: 9000, height: 9000, ..SHAPE }, 1).is_err()
     );
 }
+
+/// A decoder's picture: luma and both chroma planes, without the columns beyond them.
+fn decoded(decoder: &mut openh264::decoder::Decoder, bytes: &[u8]) -> Vec<u8> {
+    use openh264::formats::YUVSource;
+    let yuv = decoder.decode(bytes).unwrap().expect("a picture without delay");
+    let ((width, height), (luma, blue, red)) = (yuv.dimensions(), yuv.strides());
+    let rows = |plane: &[u8], stride: usize, width: usize, height: usize| -> Vec<u8> {
+        plane.chunks(stride).take(height).flat_map(|row| row[..width].to_vec()).collect()
+    };
+    let (half, low) = (width / 2, height / 2);
+    [rows(yuv.y(), luma, width, height), rows(yuv.u(), blue, half, low), rows(yuv.v(), red, half, low)]
+        .concat()
+}
+
+// Sabotage: count still pictures on through an IDR, leave the number of the second slice as it is, begin the context at another
+// state, or forget an escape.
+#[test]
+fn still_pictures_show_what_the_one_before_showed_and_others_go_on_after_them() {
+    for threads in [1, 3] {
+        let mut encoder = OpenH264::new(&Library::open().unwrap(), SHAPE, threads).unwrap();
+        let mut plain = OpenH264::new(&Library::open().unwrap(), SHAPE, threads).unwrap();
+        let [mut decoder, mut other] = [(); 2].map(|()| openh264::decoder::Decoder::new().unwrap());
+        assert!(encoder.repeat().is_none(), "there is nothing to show again");
+        for number in 0..60 {
+            let coding = if matches!(number, 0 | 40) { Coding::Idr } else { Coding::Predicted };
+            let shown = picture(number);
+            let unit = encoder.encode(&shown, coding, Qp::new(30)).unwrap().chunks.concat();
+            let expected = plain.encode(&shown, coding, Qp::new(30)).unwrap().chunks.concat();
+            let expected = decoded(&mut other, &expected);
+            assert!(decoded(&mut decoder, &unit) == expected, "picture {number}");
+            for again in 0..number % 7 {
+                let still = encoder.repeat().unwrap();
+                assert!(!still.idr && still.size() < 40, "{} bytes", still.size());
+                let still = still.chunks.concat();
+                assert!(decoded(&mut decoder, &still) == expected, "{again} after picture {number}");
+            }
+        }
+    }
+}
+
+// Sabotage: let the numbers of still pictures grow beyond the bits that they have.
+#[test]
+fn still_pictures_go_round_their_numbers() {
+    let mut encoder = encoder();
+    let mut decoder = openh264::decoder::Decoder::new().unwrap();
+    let mut shown = Vec::new();
+    for number in 0..3 {
+        let coding = if number == 0 { Coding::Idr } else { Coding::Predicted };
+        let unit = encoder.encode(&picture(number), coding, Qp::new(30)).unwrap().chunks.concat();
+        shown = decoded(&mut decoder, &unit);
+    }
+    // An hour of them at 30 a second would be more; `frame_num` has 15 bits.
+    for _ in 0..40_000 {
+        let still = encoder.repeat().unwrap().chunks.concat();
+        decoder.decode(&still).unwrap();
+    }
+    let still = encoder.repeat().unwrap().chunks.concat();
+    assert!(decoded(&mut decoder, &still) == shown);
+    let unit = encoder.encode(&picture(2), Coding::Predicted, Qp::new(20)).unwrap().chunks.concat();
+    assert_ne!(decoded(&mut decoder, &unit), shown, "it is made better");
+}
