@@ -2,6 +2,8 @@ use super::*;
 use crate::{canvas::Canvas, convert::Source, synthetic::Scene};
 use lumen_ipc::Damage;
 
+mod ffmpeg;
+
 const SHAPE: Shape = Shape { width: 320, height: 180, rate: 60.0 };
 
 fn picture(number: usize) -> Picture {
