@@ -21,8 +21,8 @@ pub enum Progress {
         unit: AccessUnit,
         /// Until then.
         until: Timestamp,
-        /// When the last datagram may leave.
-        end: Timestamp,
+        /// When the last datagram may leave, if the next picture is not to wait for that.
+        end: Option<Timestamp>,
     },
     /// All datagrams of this AccessUnit are with the kernel.
     Landed(AccessUnit),
@@ -96,7 +96,8 @@ impl Flight {
             let count = match self.pacer.poll(left, len, now) {
                 Pace::Send(count) => count,
                 Pace::Wait(until) => {
-                    return Ok(Progress::Wait { unit: *unit, until, end: self.pacer.end(left, len, now) });
+                    let end = self.pacing.is_spread().then(|| self.pacer.end(left, len, now));
+                    return Ok(Progress::Wait { unit: *unit, until, end });
                 }
                 Pace::Idle => break,
             };

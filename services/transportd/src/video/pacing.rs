@@ -58,7 +58,7 @@ impl Pacing {
     pub fn config(&self, bitrate_bps: u32, max_segments: usize) -> PacerConfig {
         let rate_bps = self.rate(bitrate_bps);
         match *self {
-            Self::Asked { kbps, datagram_len } if kbps < FAST_KBPS => PacerConfig {
+            Self::Asked { datagram_len, .. } if self.is_spread() => PacerConfig {
                 rate_bps,
                 burst_bytes: AHEAD * datagram_len,
                 max_segments: max_segments.min(BURST.0),
@@ -69,6 +69,11 @@ impl Pacing {
                 PacerConfig { rate_bps, burst_bytes: BURST_BYTES, max_segments, gap: Duration::ZERO }
             }
         }
+    }
+
+    /// Whether every frame of some datagrams is spread over its time, so that the next picture must be begun before it has left.
+    pub fn is_spread(&self) -> bool {
+        matches!(*self, Self::Asked { kbps, .. } if kbps < FAST_KBPS)
     }
 
     /// Bits of UDP payload a second.
@@ -110,6 +115,14 @@ mod tests {
         assert!((151.9..=152.0).contains(&rate(80_000)), "{}", rate(80_000));
         let fast = Pacing::Asked { kbps: 100_000, datagram_len: 1408 }.config(1, 64);
         assert_eq!((fast.rate_bps, fast.max_segments), (800_000_000, 64));
+    }
+
+    /// Sabotage: begin the next picture early wherever a large one is paced.
+    #[test]
+    fn only_what_is_spread_over_its_time_lets_the_next_picture_begin_early() {
+        let asked = |kbps| Pacing::Asked { kbps, datagram_len: 1408 };
+        assert!(asked(5_000).is_spread() && asked(99_999).is_spread());
+        assert!(!asked(100_000).is_spread() && !Pacing::Bitrate { parity_percent: 20 }.is_spread());
     }
 
     #[test]

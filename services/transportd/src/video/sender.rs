@@ -210,7 +210,8 @@ impl Sender {
         let StreamParts { flight, outlet, figures, .. } = &mut self.parts;
         match flight.advance(outlet, destination, figures, now_ns) {
             Ok(Progress::Wait { unit, until, end }) => {
-                if !self.is_answered && end.since(Timestamp::from_ns(now_ns())) <= lead(&unit) {
+                let now = Timestamp::from_ns(now_ns());
+                if !self.is_answered && end.is_some_and(|end| end.since(now) <= lead(&unit)) {
                     self.is_answered = true;
                     self.send(&ToEncode::Sent { number: unit.number });
                 }
