@@ -44,6 +44,8 @@ pub struct StreamSpec {
     pub cursor: Option<String>,
     /// How often a still picture is repeated, in thousandths of a hertz. Absent: once a second.
     pub repeat_mhz: Option<u32>,
+    /// Whether pictures may refer to older ones than the one before, so that a loss costs no IDR. Absent: they may not.
+    pub references: Option<bool>,
     /// `"h264"`.
     pub codec: String,
     /// Bits a second for the encoded pictures at the start.

@@ -39,6 +39,8 @@ pub enum UnitKind {
     Delta,
     /// A Delta of a picture that did not change: the keep-alive floor.
     Repeat,
+    /// Needs an older AccessUnit, and none from [`Control::lost_from`] on.
+    Recovered,
 }
 
 /// From encoded to transportd.
@@ -106,6 +108,10 @@ pub struct Control {
     pub bitrate_bps: u32,
     /// Counts requests for an IDR: a number higher than the last seen asks for one.
     pub idr_wanted: u32,
+    /// Counts losses: a number higher than the last seen asks for an AccessUnit that is [`UnitKind::Recovered`], or an IDR.
+    pub losses: u32,
+    /// The first AccessUnit that the client did not get, of the losses that are not mended; of this incarnation of encoded.
+    pub lost_from: u64,
 }
 
 impl LinkMessage for FromEncode {

@@ -22,6 +22,7 @@ import cffi
 PACKAGE = "moonlight_python"
 # What moonlight-common-c calls its choices.
 PULL_RENDERER = 0x20
+INVALIDATES_REFERENCES = 0x02
 DIRECT_SUBMIT = 0x01
 H264 = 0x0001
 STEREO = 0x3 << 16 | 2 << 8 | 0xCA
@@ -168,13 +169,13 @@ class Stream:
 
     def connect(self, info, url, key, key_id):
         server = self.struct("SERVER_INFORMATION", self.lib.LiInitializeServerInformation)
-        server.address = self.text(info.address)
+        server.address = self.text(self.options.stream_at or info.address)
         server.serverInfoAppVersion = self.text(info.app_version)
         server.serverInfoGfeVersion = self.text(info.gfe_version)
         server.rtspSessionUrl = self.text(url)
         server.serverCodecModeSupport = info.server_codec_mode_support
         video = self.struct("DECODER_RENDERER_CALLBACKS", self.lib.LiInitializeVideoCallbacks)
-        video.capabilities = PULL_RENDERER
+        video.capabilities = PULL_RENDERER | (INVALIDATES_REFERENCES if self.options.references else 0)
         audio = self.struct("AUDIO_RENDERER_CALLBACKS", self.lib.LiInitializeAudioCallbacks)
         audio.capabilities = DIRECT_SUBMIT
         null = self.ffi.NULL
@@ -257,6 +258,9 @@ def arguments():
         parser_of.add_argument("--seal", choices=SEALED, default="all")
         parser_of.add_argument("--seconds", type=float, required=True)
         parser_of.add_argument("--idr-each", type=int, default=0, help="ask for an IDR after so many frames")
+        parser_of.add_argument("--references", action="store_true",
+                               help="say which frames are lost, and go on with one that refers to none of them")
+        parser_of.add_argument("--stream-at", help="the host's address for all but HTTP")
         parser_of.add_argument("--frames-log", required=True, help="one JSON object a frame")
         parser_of.add_argument("--dump", help="the H.264 that a decoder would get")
     return parser.parse_args()

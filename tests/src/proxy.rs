@@ -1,12 +1,12 @@
 //! A bad network on loopback: listens on another loopback address at the host's own ports and forwards.
 //!
 //! lumen/1 tells the client a port for video, not an address, so a client that dials 127.0.0.2 sends and receives
-//! everything through here. Only video towards the client is treated badly.
+//! everything through here; RTSP tells a Moonlight client ports likewise. Only video towards the client is treated badly.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
     io,
-    net::{Ipv4Addr, SocketAddr, UdpSocket},
+    net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
@@ -14,6 +14,8 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
+
+use crate::constellation::MOONLIGHT;
 
 /// Where clients find the proxy; the host is at 127.0.0.1.
 pub const ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
@@ -66,6 +68,16 @@ impl Proxy {
             Port::open(video, judge, counters.clone(), ended.clone())?,
         ];
         Ok(Self { counters, ended, ports })
+    }
+
+    /// Forwards what the genuine Moonlight client speaks to the host under test, HTTP aside; `judge` decides over each video
+    /// datagram to the client.
+    pub fn to_moonlight(judge: impl FnMut(&[u8]) -> Fate + Send + 'static) -> io::Result<Self> {
+        let mut proxy = Self::start(MOONLIGHT + 10, MOONLIGHT + 9, judge)?;
+        let pass: Arc<Mutex<Judge>> = Arc::new(Mutex::new(Box::new(|_| Fate::Pass)));
+        let sound = Port::open(MOONLIGHT + 11, pass, Arc::new(Counters::default()), proxy.ended.clone())?;
+        proxy.ports.extend([sound, forward(MOONLIGHT + 21, proxy.ended.clone())?]);
+        Ok(proxy)
     }
 
     /// What was done so far.
@@ -170,6 +182,35 @@ impl Port {
             }
         }
     }
+}
+
+/// Forwards a TCP port of which each connection is one question and its answer, as RTSP's are.
+fn forward(port: u16, ended: Arc<AtomicBool>) -> io::Result<thread::JoinHandle<()>> {
+    let listener = TcpListener::bind((ADDRESS, port))?;
+    listener.set_nonblocking(true)?;
+    Ok(thread::spawn(move || {
+        while !ended.load(Relaxed) {
+            match listener.accept() {
+                // One whose host does not answer is closed.
+                Ok((client, _)) => drop(thread::spawn(move || exchange(&client, port))),
+                Err(_) => thread::sleep(Duration::from_millis(5)),
+            }
+        }
+    }))
+}
+
+fn exchange(client: &TcpStream, port: u16) -> io::Result<()> {
+    client.set_nonblocking(false)?;
+    let host = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+    let (mut asks, mut hears) = (client.try_clone()?, host.try_clone()?);
+    thread::spawn(move || {
+        let asked = io::copy(&mut asks, &mut hears);
+        // It may be closed already, since the host closes it after its answer.
+        let _ = hears.shutdown(Shutdown::Write);
+        asked
+    });
+    io::copy(&mut &host, &mut &*client)?;
+    client.shutdown(Shutdown::Both)
 }
 
 /// A small seeded generator (splitmix64), so that a failing run can be repeated.

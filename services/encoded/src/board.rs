@@ -59,6 +59,7 @@ impl board::Line for Line {
         let counts = [
             ("encoded", frames.encoded),
             ("idrs", frames.idrs),
+            ("recovered", frames.recovered),
             ("repeats", frames.repeats),
             ("superseded", frames.superseded),
             ("unchanged", frames.unchanged),

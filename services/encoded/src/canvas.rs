@@ -197,7 +197,13 @@ impl Canvas {
 
     /// What the paintings since the last call changed, and the pointer since it was drawn.
     pub fn take_change(&mut self) -> Change {
+        self.take_change_seen_by(|_| {})
+    }
+
+    /// As [`Canvas::take_change`]; `see` is shown the blocks that changed: x and y of their upper left pixels.
+    pub fn take_change_seen_by(&mut self, see: impl FnOnce(&[(u16, u16)])) -> Change {
         self.compare_pointer();
+        see(self.comparison.changed());
         self.comparison.take(Pair {
             old: self.before.luma(),
             new: self.newest.luma(),

@@ -16,9 +16,11 @@ use lumen_stage::{
 use crate::{
     backends::{Coding, EncodeError, Encoder, Factory, Shape},
     canvas::Canvas,
+    change::Change,
     convert::{ConvertError, Source},
     pointer::Placed,
     ratecontrol::{self, Grain, Plan, RateControl, Verdict},
+    references::References,
 };
 
 /// Size of the ring: more than the largest IDR at the highest bitrate, and pages that are never touched cost nothing.
@@ -59,6 +61,9 @@ pub struct Coder {
     canvas: Canvas,
     encoder: Box<dyn Encoder>,
     rate: RateControl,
+    /// `None` if the reader wants none.
+    references: Option<References>,
+    shape: Shape,
     ring: RingWriter,
     /// Where an AccessUnit of several pieces becomes one.
     joined: Vec<u8>,
@@ -69,18 +74,28 @@ pub struct Coder {
 }
 
 impl Coder {
-    /// For pictures of `mode`, which is even, at `bitrate_bps`. AccessUnits are numbered from `after` + 1.
+    /// For pictures of `mode`, which is even, at `bitrate_bps`; if it `keeps` references, losses may cost no IDR. AccessUnits are
+    /// numbered from `after` + 1.
     ///
     /// # Errors
     /// The encoder refuses, or there is no memory.
-    pub fn new(factory: &dyn Factory, mode: Mode, bitrate_bps: u32, after: u64) -> Result<Self, CodeError> {
+    pub fn new(
+        factory: &dyn Factory,
+        mode: Mode,
+        bitrate_bps: u32,
+        keeps: bool,
+        after: u64,
+    ) -> Result<Self, CodeError> {
         let (width, height) = (mode.width as usize, mode.height as usize);
         let rate = mode.refresh_mhz.max(1000) as f32 / 1000.0;
-        let encoder = factory.make(Shape { width, height, rate })?;
+        let shape = Shape { width, height, rate, keeps };
+        let encoder = factory.make(shape)?;
         Ok(Self {
             canvas: Canvas::with(encoder.kernel(), width, height),
             encoder,
             rate: RateControl::new(bitrate_bps, rate.into()),
+            references: keeps.then(|| References::new(width, height)),
+            shape,
             ring: RingWriter::new(RING_BYTES)?,
             joined: Vec::new(),
             number: after,
@@ -111,7 +126,7 @@ impl Coder {
     /// # Errors
     /// The encoder failed or the ring is too small; a decoder must then begin anew.
     pub fn encode(&mut self, kind: UnitKind, now: u64) -> Result<Option<AccessUnit>, CodeError> {
-        let change = self.canvas.take_change();
+        let change = self.take_change();
         let (same, is_done) = (change.fraction == 0.0, !self.wants_refinement());
         let kind = match kind {
             UnitKind::Delta if same && is_done => return Ok(None),
@@ -126,21 +141,78 @@ impl Coder {
             frame: 0,
             timeline: Timeline::default(),
         };
-        if kind == UnitKind::Repeat && same && is_done && self.repeat(&mut unit)? {
+        // The encoder takes in that what was kept has come with the next picture that it makes itself.
+        let is_due = self.references.as_ref().is_some_and(|references| references.is_due(unit.number));
+        if kind == UnitKind::Repeat && same && is_done && !is_due && self.repeat(&mut unit)? {
             return Ok(Some(unit));
         }
-        let plan = self.rate.plan(&change, kind == UnitKind::Idr, now);
-        self.canvas.draw();
-        unit.timeline.encode_begin_ns = now_ns();
-        let plan = self.fit(plan, &mut unit);
-        self.canvas.lift();
-        let plan = plan?;
-        if plan.coding == Coding::Idr {
-            unit.kind = UnitKind::Idr;
-        }
+        let plan = self.plan(kind, change, now);
+        let settles = is_due && plan.coding == Coding::Predicted;
+        let plan = self.make(plan, settles, &mut unit)?;
+        unit.kind = match plan.coding {
+            Coding::Idr => UnitKind::Idr,
+            Coding::Recovered => UnitKind::Recovered,
+            Coding::Predicted => kind,
+        };
         (self.number, self.grain) = (unit.number, plan.grain);
         self.bytes += u64::from(unit.len);
         Ok(Some(unit))
+    }
+
+    fn take_change(&mut self) -> Change {
+        self.canvas.take_change_seen_by(|changed| {
+            if let Some(references) = &mut self.references {
+                references.handle_change(changed);
+            }
+        })
+    }
+
+    /// How a picture of this kind is coded.
+    fn plan(&mut self, kind: UnitKind, change: Change, now: u64) -> Plan {
+        let references = self.references.as_ref().filter(|_| kind == UnitKind::Recovered);
+        match references.and_then(|references| Some((references.recovery()?, references.fraction()))) {
+            Some((grain, fraction)) => self.rate.plan_recovery(&Change { fraction, ..change }, grain, now),
+            None => self.rate.plan(&change, matches!(kind, UnitKind::Idr | UnitKind::Recovered), now),
+        }
+    }
+
+    /// Encodes the picture with its pointer; `settles` says that what was kept last has come.
+    fn make(&mut self, plan: Plan, settles: bool, unit: &mut AccessUnit) -> Result<Plan, CodeError> {
+        if settles {
+            self.encoder.settle(true)?;
+        }
+        self.canvas.draw();
+        unit.timeline.encode_begin_ns = now_ns();
+        let plan = self.fit(plan, unit);
+        self.canvas.lift();
+        if let Some(references) = self.references.as_mut().filter(|_| settles) {
+            references.settle();
+        }
+        plan
+    }
+
+    /// The client did not get all AccessUnits from `first` on: none of them is referred to by a picture of kind
+    /// [`UnitKind::Recovered`].
+    ///
+    /// # Errors
+    /// The encoder failed.
+    pub fn lose(&mut self, first: u64) -> Result<(), EncodeError> {
+        let is_unsettled = self.references.as_mut().is_some_and(|references| references.lose(first));
+        if is_unsettled { self.encoder.settle(false) } else { Ok(()) }
+    }
+
+    /// From the next picture on, which must be an IDR, it keeps references or does not.
+    ///
+    /// # Errors
+    /// The encoder refuses.
+    pub fn keep_references(&mut self, factory: &dyn Factory, keeps: bool) -> Result<(), EncodeError> {
+        if self.shape.keeps != keeps {
+            let shape = Shape { keeps, ..self.shape };
+            self.encoder = factory.make(shape)?;
+            self.references = keeps.then(|| References::new(shape.width, shape.height));
+            self.shape = shape;
+        }
+        Ok(())
     }
 
     /// Shows the newest picture again without encoding it, if the encoder can.
@@ -173,6 +245,9 @@ impl Coder {
             let bytes = encoded.in_one(&mut self.joined);
             unit.len = bytes.len() as u32;
             unit.offset = self.ring.write(unit.number, bytes)?;
+            if let Some(references) = &mut self.references {
+                references.handle_unit(unit.number, plan.grain, encoded.idr, encoded.kept);
+            }
             return Ok(plan);
         }
     }

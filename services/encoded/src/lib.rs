@@ -22,6 +22,7 @@ pub mod picture;
 pub mod pointer;
 pub mod ratecontrol;
 pub mod recover;
+pub mod references;
 pub mod run;
 pub mod rungs;
 pub mod service;

@@ -183,9 +183,7 @@ impl RateControl {
 
     /// How the picture that differs by `change` is encoded. `now_ns` rises.
     pub fn plan(&mut self, change: &Change, idr: bool, now_ns: u64) -> Plan {
-        let elapsed = self.last_ns.map_or(self.interval_s, |last| now_ns.saturating_sub(last) as f64 / 1e9);
-        self.last_ns = Some(now_ns);
-        self.debt = (self.debt - self.bitrate * elapsed).max(-self.bitrate * CREDIT_S);
+        let elapsed = self.pass(now_ns);
         let spare = self.debt <= -self.bitrate * CREDIT_S * SPARE_SHARE && self.distrust == 0;
         self.model.set_spare(spare && change.fraction >= MOVING);
         self.distrust = self.distrust.saturating_sub(1);
@@ -201,6 +199,25 @@ impl RateControl {
         };
         self.trial = Some(trial);
         trial.plan
+    }
+
+    /// How the picture is encoded that differs from an older reference, coded with `grain`, in `change.fraction` of its blocks: no
+    /// finer than that one, because making the rest of it finer is left to the pictures after it.
+    pub fn plan_recovery(&mut self, change: &Change, grain: Grain, now_ns: u64) -> Plan {
+        self.pass(now_ns);
+        let plan = Plan { coding: Coding::Recovered, grain, sharp: 0.0 };
+        let expected = Expected::default();
+        let aim = CUT_AIM * self.frame_bits();
+        self.trial = Some(Trial { plan, change: *change, expected, cut: false, aim, tries: 1 });
+        plan
+    }
+
+    /// Time passes, in which debt is paid; how much, in seconds.
+    fn pass(&mut self, now_ns: u64) -> f64 {
+        let elapsed = self.last_ns.map_or(self.interval_s, |last| now_ns.saturating_sub(last) as f64 / 1e9);
+        self.last_ns = Some(now_ns);
+        self.debt = (self.debt - self.bitrate * elapsed).max(-self.bitrate * CREDIT_S);
+        elapsed
     }
 
     /// An IDR of `aim` frames' worth.
@@ -245,6 +262,8 @@ impl RateControl {
         match trial.plan.coding {
             Coding::Idr => self.model.learn_idr(trial.plan.grain, &trial.change, bits),
             Coding::Predicted => self.model.learn(trial.plan.grain, trial.expected, &trial.change, bits),
+            // It tells of two pictures that do not follow each other.
+            Coding::Recovered => {}
         }
         let over = bits > self.limit(trial.plan.coding);
         if over && trial.tries < MAX_TRIES && trial.plan != Plan::idr(Grain::COARSEST) {
@@ -261,7 +280,9 @@ impl RateControl {
         self.debt = (self.debt + bits).min(MOST_DEBT * self.frame_bits());
         let new = trial.plan.coding == Coding::Idr || trial.cut;
         self.since_new = if new { 1 } else { self.since_new.saturating_add(1) };
-        self.still = if trial.change.fraction > 0.0 || new { 0 } else { self.still.saturating_add(1) };
+        let is_older = trial.plan.coding == Coding::Recovered;
+        self.still =
+            if trial.change.fraction > 0.0 || new || is_older { 0 } else { self.still.saturating_add(1) };
         if trial.change.fraction > 0.0 {
             self.finest_still = SHARP;
         }

@@ -28,6 +28,7 @@ use crate::{
 };
 
 mod upstream;
+mod wishes;
 
 /// Longest wait. Because the watchdog counts a loop as hung that is silent for 2 s.
 const BEAT: Duration = Duration::from_millis(900);
@@ -83,6 +84,8 @@ struct Bench {
     sprites: Sprites,
     coder: Option<Coder>,
     bitrate_bps: u32,
+    /// The reader can be served after a loss without an IDR.
+    keeps: bool,
     /// Number of the newest AccessUnit.
     units: u64,
     errors: u64,
@@ -98,6 +101,7 @@ pub fn run(seat: Seat<StreamSpec>, common: Common) {
     let session = Session::new(spec.clone(), common.lease, now_ns());
     let mut bench = Bench {
         bitrate_bps: spec.bitrate_bps,
+        keeps: false,
         seat,
         common,
         session,
@@ -167,10 +171,9 @@ impl Bench {
             Ok(link) => {
                 self.reader = Some(link);
                 failpoint::at(recover::OPENED);
-                if let Some(coder) = &mut self.coder {
-                    coder.ring().clear();
-                }
+                self.keeps = spec.references.unwrap_or_default();
                 self.session.handle_attach(spec, now_ns());
+                self.clear_coder();
             }
             Err(error) => self.drop_reader(&error),
         }
@@ -224,6 +227,7 @@ impl Bench {
                 Output::TellBitmap(id) => self.tell_bitmap(id),
                 Output::TellPointer(pointer) => self.tell(&FromEncode::Pointer(pointer)),
                 Output::Encode { kind, frame, timeline } => self.encode(kind, frame, timeline),
+                Output::Lose(first) => self.lose(first),
                 Output::SetBitrate(bitrate_bps) => self.set_bitrate(bitrate_bps),
                 Output::End { over } => {
                     if over {
@@ -260,7 +264,7 @@ impl Bench {
             coder.set_refresh(mode.refresh_mhz);
             return Ok(());
         }
-        let mut coder = Coder::new(&*self.common.factory, mode, self.bitrate_bps, self.units)?;
+        let mut coder = Coder::new(&*self.common.factory, mode, self.bitrate_bps, self.keeps, self.units)?;
         coder.beat(self.seat.pulse.clone());
         if now_ns() < self.common.heir_until_ns {
             coder.resume();
@@ -340,13 +344,6 @@ impl Bench {
             let failure = Failure::new(FailureClass::Internal, error.to_string(), advice);
             self.session.handle_failure(failure, now_ns());
             (self.upstream, self.pool) = (None, None);
-        }
-    }
-
-    fn set_bitrate(&mut self, bitrate_bps: u32) {
-        self.bitrate_bps = bitrate_bps.min(self.common.max_bitrate_bps).max(MIN_BITRATE_BPS);
-        if let Some(coder) = &mut self.coder {
-            coder.set_bitrate(self.bitrate_bps);
         }
     }
 

@@ -150,6 +150,11 @@ impl Encoder for Tried {
         self.encoder.repeat()
     }
 
+    fn settle(&mut self, came: bool) -> Result<(), EncodeError> {
+        let settled = self.encoder.settle(came);
+        settled.inspect_err(|error| judge(&self.rung, error))
+    }
+
     fn describe(&self) -> &str {
         &self.name
     }
@@ -168,7 +173,7 @@ mod tests {
     use super::*;
     use lumen_stage::ladder::QUIET;
 
-    const SHAPE: Shape = Shape { width: 320, height: 180, rate: 60.0 };
+    const SHAPE: Shape = Shape { width: 320, height: 180, rate: 60.0, keeps: false };
 
     fn rungs(backend: Backend) -> Rungs {
         let config = Config { backend, ..Config::default() };
@@ -194,7 +199,7 @@ mod tests {
     fn nothing_more_is_made_once_a_rung_fell() {
         let rungs = rungs(Backend::Auto);
         // More than openh264 takes: it refuses.
-        let huge = Shape { width: 20_000, height: 20_000, rate: 60.0 };
+        let huge = Shape { width: 20_000, height: 20_000, rate: 60.0, keeps: false };
         for _ in 0..3 {
             assert!(!rungs.is_falling() && rungs.make(SHAPE).is_ok());
             assert!(rungs.make(huge).is_err_and(|error| error.is_backends_own()));

@@ -121,6 +121,7 @@ mod tests {
             app: None,
             cursor: None,
             repeat_mhz: None,
+            references: None,
             codec: "h264".into(),
             bitrate_bps: 10_000_000,
         }

@@ -18,7 +18,7 @@ use lumen_ipc::{
     Failure, FailureClass, Mode, Timeline,
     bus::StreamSpec,
     capture::{Frame, FromCapture, MAX_FRAMES_OUT},
-    encode::{Control, ToEncode, UnitKind},
+    encode::{ToEncode, UnitKind},
     pool::BufferId,
 };
 use lumen_stage::lease::Lease;
@@ -67,6 +67,10 @@ pub struct Session {
     /// Number of the Frame that was taken last.
     shown: Option<u64>,
     idr: bool,
+    /// The reader lost AccessUnits from this one on, which the encoder is to be told.
+    lost: Option<u64>,
+    /// The next picture refers to none that was lost.
+    recovers: bool,
     /// Another pass would make the picture visibly better.
     refine: bool,
     last_frame_ns: u64,
@@ -101,6 +105,8 @@ impl Session {
             encoding: false,
             shown: None,
             idr: true,
+            lost: None,
+            recovers: false,
             refine: false,
             last_frame_ns: 0,
             last_unit_ns: 0,
@@ -117,7 +123,7 @@ impl Session {
     pub fn handle_attach(&mut self, spec: StreamSpec, now_ns: u64) {
         self.lease.stop();
         self.reader = Some(Reader::default());
-        self.idr = true;
+        (self.idr, self.lost, self.recovers) = (true, None, false);
         self.bitrate = Some(spec.bitrate_bps);
         if spec.output() != self.spec.output() || self.phase == Phase::Refused {
             self.greeted = true;
@@ -154,10 +160,8 @@ impl Session {
                 reader.told.unread = false;
                 Ok(None)
             }
-            ToEncode::Control(Control { bitrate_bps, idr_wanted }) => {
-                self.idr |= reader.idr_wanted.is_some_and(|seen| idr_wanted > seen);
-                reader.idr_wanted = Some(idr_wanted);
-                self.bitrate = Some(bitrate_bps);
+            ToEncode::Control(control) => {
+                self.handle_control(control);
                 Ok(None)
             }
         }
@@ -224,9 +228,10 @@ impl Session {
         if let Some(reader) = &mut self.reader {
             reader.unsent = Some(number);
         }
-        (self.idr, self.refine, self.encoding) = (false, refine, false);
+        (self.idr, self.recovers, self.refine, self.encoding) = (false, false, refine, false);
         self.last_unit_ns = now_ns;
         self.counters.idrs += u64::from(kind == UnitKind::Idr);
+        self.counters.recovered += u64::from(kind == UnitKind::Recovered);
         if kind == UnitKind::Repeat {
             self.counters.repeats += 1;
         } else {
@@ -274,6 +279,9 @@ impl Session {
         }
         if let Some(bitrate) = self.bitrate.take() {
             return Some(Output::SetBitrate(bitrate));
+        }
+        if let Some(first) = self.lost.take() {
+            return Some(Output::Lose(first));
         }
         self.poll_reader().or_else(|| self.poll_apart()).or_else(|| self.poll_picture(now_ns))
     }

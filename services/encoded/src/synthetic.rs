@@ -135,7 +135,7 @@ impl Bench {
     /// With another number of pictures a second.
     pub fn at_rate(scene: Scene, bitrate: u32, rate: u32) -> Self {
         let (width, height) = (scene.width, scene.height);
-        let shape = Shape { width, height, rate: rate as f32 };
+        let shape = Shape { width, height, rate: rate as f32, keeps: false };
         Self {
             rate,
             rc: RateControl::new(bitrate, rate.into()),

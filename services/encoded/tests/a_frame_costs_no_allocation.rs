@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use lumen_ipc::bus::StreamSpec;
 use neighbours::{Street, spec};
 
 static COUNT: AtomicU64 = AtomicU64::new(0);
@@ -52,7 +53,7 @@ static ALLOCATOR: Counting = Counting;
 #[test]
 fn no_allocation_after_the_hundredth_frame() {
     let street = Street::new(Duration::from_secs(10), || WATCHED.set(true));
-    let mut reader = street.reader(spec(640, 360));
+    let mut reader = street.reader(StreamSpec { references: Some(true), ..spec(640, 360) });
     let mut captured = street.captured(640, 360);
     let mut go = |frames: u64| {
         for _ in 0..frames {

@@ -92,10 +92,10 @@ fn a_client_that_lost_pictures_gets_an_idr_of_a_still_screen() {
     let street = street();
     let mut reader = street.reader(spec(320, 240));
     let mut captured = street.captured(320, 240);
-    reader.say(ToEncode::Control(Control { bitrate_bps: 8_000_000, idr_wanted: 0 }));
+    reader.say(ToEncode::Control(Control { bitrate_bps: 8_000_000, idr_wanted: 0, losses: 0, lost_from: 0 }));
     captured.frame();
     let (unit, _) = reader.unit();
-    reader.say(ToEncode::Control(Control { bitrate_bps: 8_000_000, idr_wanted: 1 }));
+    reader.say(ToEncode::Control(Control { bitrate_bps: 8_000_000, idr_wanted: 1, losses: 0, lost_from: 0 }));
     let mut number = unit.number;
     for _ in 0..100 {
         reader.sent(number);

@@ -56,6 +56,7 @@ pub fn check(launch: &Launch) -> Result<Request, Refused> {
             app: launch.app.clone(),
             cursor: launch.is_pointer_separate.then(|| SEPARATE.to_owned()),
             repeat_mhz: None,
+            references: None,
             codec: "h264".into(),
             bitrate_bps: launch.bitrate_bps,
         },

@@ -184,7 +184,7 @@ impl Transport1 {
     /// The running sessions: `session` (s), `client` (s), `protocol` (s), `fingerprint` (s), `width`, `height`, `refresh_mhz` (u),
     /// `bitrate_bps` (t: asked of encoded), `age_ns` (t), `state` (s: what becomes of it now: it streams, waits, is kept
     /// for its client, or what keeps the pictures away), `input` (s: what inputd says), and counted since the launch
-    /// (t): `frames`, of them `repeats` and `idrs`, `bytes`, `datagrams`, `sends` (calls of the kernel), `unsent`,
+    /// (t): `frames`, of them `repeats`, `idrs` and `recovered` (after a loss, from an older picture), `bytes`, `datagrams`, `sends` (calls of the kernel), `unsent`,
     /// `forged`, `replayed`, `headless`, `unusable`, `bad_shapes` (of a pointer), `unreadable` and
     /// `unsaid` (messages of a Moonlight client that are none, inputs that no seat can be told), `dropped_inputs` (motion and
     /// texts that inputd was not told in time), `parity_percent` (of a Moonlight client's frames now), `links` (to encoded),
@@ -275,6 +275,7 @@ fn describe(live: &Live) -> Dict {
         ("frames", &figures.frames),
         ("repeats", &figures.repeats),
         ("idrs", &figures.idrs),
+        ("recovered", &figures.recovered),
         ("bytes", &figures.bytes),
         ("datagrams", &figures.datagrams),
         ("sends", &figures.sends),

@@ -95,6 +95,30 @@ async fn control_asks_for_idrs_and_moves_the_seat() {
     video.frames(5).await;
 }
 
+/// Sabotage: answer each loss with an IDR, name the frame to encoded instead of its AccessUnit, or call the answer an ordinary picture.
+#[tokio::test]
+async fn a_lost_frame_is_answered_with_one_that_does_not_refer_to_it() {
+    let host = Host::start();
+    let (_client, mut control, mut video) = streaming(&host, 1, PLAIN).await;
+    let before = video.frames(10).await;
+    assert!(before[1..].iter().all(|frame| frame.kind == 1), "{:?}", before[1].kind);
+    let lost = before[8].number;
+    // Waiting for the answer, a client says so again with each frame that comes.
+    for last in [lost, lost + 1] {
+        let range = [lost, 0, last, 0, 0, 0].map(u32::to_le_bytes).concat();
+        control.say(1, 0x0301, &range);
+    }
+    until("the request", || !host.fakes.lost().is_empty()).await;
+    let after = video.frames(12).await;
+    let kinds: Vec<u8> = after.iter().map(|frame| frame.kind).collect();
+    assert_eq!(kinds.iter().filter(|kind| **kind == 5).count(), 1, "{kinds:?}");
+    assert!(kinds.iter().all(|kind| matches!(kind, 1 | 5)), "{kinds:?}");
+    // The fake's first AccessUnit is number 0 and became frame 1.
+    assert_eq!((host.fakes.lost(), host.fakes.idrs_asked()), (vec![u64::from(lost) - 1], 0));
+    let live = host.peers.sessions()[0].clone();
+    assert_eq!(live.figures.recovered.load(std::sync::atomic::Ordering::Relaxed), 1);
+}
+
 /// What 0x5502 says of a block of 99 shards of which nine did not come.
 const LOSSES: [u8; 21] = [0, 0, 0, 9, 0, 98, 0, 5, 0, 9, 0, 90, 0, 9, 0, 81, 0, 9, 10, 0, 1];
 

@@ -120,7 +120,8 @@ fn confess(name: &str, hung_up: bool) {
 async fn reader(boot: Boot<IgnoredAny>) -> Result<(), Exit> {
     let bus = boot.bus(|builder| builder).await?;
     let mut crimes = greetings(Stage::Transportd, Stage::Inputd);
-    let control = ToEncode::Control(Control { bitrate_bps: 1_000_000, idr_wanted: 0 });
+    let control =
+        ToEncode::Control(Control { bitrate_bps: 1_000_000, idr_wanted: 0, losses: 0, lost_from: 0 });
     crimes.extend([
         crime(
             "confirms what was not sent",
@@ -138,6 +139,7 @@ async fn reader(boot: Boot<IgnoredAny>) -> Result<(), Exit> {
         app: None,
         cursor: None,
         repeat_mhz: None,
+        references: None,
         codec: "h264".into(),
         bitrate_bps: 1_000_000,
     };

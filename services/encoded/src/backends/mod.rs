@@ -41,8 +41,19 @@ impl fmt::Display for Qp {
 pub enum Coding {
     /// It may use the picture before.
     Predicted,
+    /// It uses of all pictures before only the one that was kept and settled last.
+    Recovered,
     /// A decoder can begin here.
     Idr,
+}
+
+/// A picture that is kept as a reference beside the newest one, until another is in its place and settled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kept {
+    /// The one that says so.
+    This,
+    /// The one before it.
+    Before,
 }
 
 /// Parts an AccessUnit's bytes lie in: parameter sets and slices.
@@ -54,6 +65,8 @@ pub struct Encoded<'a> {
     pub chunks: ArrayVec<&'a [u8], MAX_CHUNKS>,
     /// Whether a decoder can begin here.
     pub idr: bool,
+    /// Which picture is kept from now on, to be settled; an IDR is settled at once.
+    pub kept: Option<Kept>,
 }
 
 impl Encoded<'_> {
@@ -123,6 +136,8 @@ pub struct Shape {
     pub height: usize,
     /// Pictures a second at most.
     pub rate: f32,
+    /// Keeps pictures for [`Coding::Recovered`]; decoders then need room for two more.
+    pub keeps: bool,
 }
 
 /// An encoder: one picture in, one AccessUnit out, nothing kept back.
@@ -137,6 +152,15 @@ pub trait Encoder: Send {
     /// has to be encoded.
     fn repeat(&mut self) -> Option<Encoded<'_>> {
         None
+    }
+
+    /// The picture that was kept last has come, and is the one to recover from after the next predicted picture; or it has not, and
+    /// is forgotten.
+    ///
+    /// # Errors
+    /// The library's refusal.
+    fn settle(&mut self, _came: bool) -> Result<(), EncodeError> {
+        Ok(())
     }
 
     /// Name and version, for status.

@@ -5,20 +5,24 @@
 
 mod bits;
 mod cabac;
+mod settings;
+mod slice;
 mod still;
 
 use std::mem::MaybeUninit;
-use std::os::raw::{c_int, c_void};
+use std::os::raw::{c_int, c_uint, c_void};
 use std::ptr::NonNull;
 use std::sync::Arc;
 
 use arrayvec::ArrayVec;
 use openh264_sys2::{
-    self as sys, API, DynamicAPI, ISVCEncoder, ISVCEncoderVtbl, SEncParamExt, SFrameBSInfo, SSourcePicture,
+    self as sys, API, DynamicAPI, ISVCEncoder, ISVCEncoderVtbl, SEncParamExt, SFrameBSInfo,
+    SLTRMarkingFeedback, SLTRRecoverRequest, SSourcePicture,
 };
 
 use super::{Coding, EncodeError, Encoded, Encoder, Factory, Qp, Shape, kernel::Kernel};
 use crate::picture::Picture;
+use settings::set_params;
 use still::{Foreign, Stills};
 
 /// Threads that openh264 takes at most.
@@ -120,6 +124,8 @@ pub struct OpenH264 {
     info: Box<SFrameBSInfo>,
     pictures: u64,
     stills: Stills,
+    /// `frame_num` of the picture that was said to be kept and is not settled, as openh264 knows it.
+    unsettled: Option<u32>,
     kernel: Kernel,
 }
 
@@ -146,6 +152,7 @@ impl OpenH264 {
             info: Box::default(),
             pictures: 0,
             stills: Stills::default(),
+            unsettled: None,
             kernel: Kernel::best(),
         };
         encoder.initialise(threads)?;
@@ -213,6 +220,23 @@ impl OpenH264 {
         self.set("change its quantiser", sys::ENCODER_OPTION_SVC_ENCODE_PARAM_EXT, params)
     }
 
+    /// The next picture refers to the reference that was settled last.
+    fn recover(&mut self) -> Result<(), EncodeError> {
+        if !self.stills.is_predicted() {
+            // The first one after an IDR refers to it anyway, and only then is it among those that can be asked for.
+            return Ok(());
+        }
+        let mut request = SLTRRecoverRequest {
+            uiFeedbackType: sys::LTR_RECOVERY_REQUEST as c_uint,
+            uiIDRPicId: self.stills.idr(),
+            iLastCorrectFrameNum: 0,
+            // Whatever it is: none between is to be forgotten, since each was settled or said not to have come.
+            iCurrentFrameNum: -1,
+            iLayerId: 0,
+        };
+        self.set("recover", sys::ENCODER_LTR_RECOVERY_REQUEST, (&raw mut request).cast())
+    }
+
     fn source(&self, picture: &Picture) -> SSourcePicture {
         let (blue, red) = picture.chroma();
         let (stride, half) = (picture.stride() as c_int, (picture.stride() / 2) as c_int);
@@ -250,7 +274,7 @@ fn collect(info: &SFrameBSInfo) -> Result<Encoded<'_>, EncodeError> {
         let chunk = unsafe { std::slice::from_raw_parts(layer.pBsBuf, bytes) };
         chunks.try_push(chunk).map_err(|_| EncodeError::TooManyLayers(count))?;
     }
-    Ok(Encoded { chunks, idr: info.eFrameType == sys::videoFrameTypeIDR })
+    Ok(Encoded { chunks, idr: info.eFrameType == sys::videoFrameTypeIDR, kept: None })
 }
 
 impl Encoder for OpenH264 {
@@ -267,6 +291,9 @@ impl Encoder for OpenH264 {
                 unsafe { table.ForceIntraFrame.map(|f| f(encoder, true)) }
             })?;
         }
+        if coding == Coding::Recovered {
+            self.recover()?;
+        }
         let source = self.source(picture);
         let info = &raw mut *self.info;
         self.call("encode a picture", |encoder, table| {
@@ -274,21 +301,38 @@ impl Encoder for OpenH264 {
             unsafe { table.EncodeFrame.map(|f| f(encoder, &raw const source, info)) }
         })?;
         self.pictures += 1;
-        let Self { info, stills, .. } = self;
+        let Self { info, stills, unsettled, shape, .. } = self;
         let mut encoded = collect(info)?;
-        match stills.pass(&encoded.chunks, encoded.idr) {
-            Ok(None) => {}
-            Ok(Some(renumbered)) => encoded.chunks = ArrayVec::from_iter([renumbered]),
-            Err(Foreign) => {
-                return Err(EncodeError::Refused { step: "write slices as its sets say", code: 0 });
-            }
+        let foreign = |Foreign| EncodeError::Refused { step: "write slices as its sets say", code: 0 };
+        let is_other = stills.pass(&encoded.chunks, encoded.idr).map_err(foreign)?;
+        if let Some((kept, number)) = stills.kept().filter(|_| shape.keeps) {
+            encoded.kept = Some(kept);
+            // openh264 takes an IDR for settled.
+            *unsettled = (!encoded.idr).then_some(number);
+        }
+        if is_other {
+            encoded.chunks = ArrayVec::from_iter([stills.renumbered()]);
         }
         Ok(encoded)
     }
 
+    fn settle(&mut self, came: bool) -> Result<(), EncodeError> {
+        let Some(number) = self.unsettled.take() else {
+            return Ok(());
+        };
+        let kind = if came { sys::LTR_MARKING_SUCCESS } else { sys::LTR_MARKING_FAILED };
+        let mut feedback = SLTRMarkingFeedback {
+            uiFeedbackType: kind as c_uint,
+            uiIDRPicId: self.stills.idr(),
+            iLTRFrameNum: number as c_int,
+            iLayerId: 0,
+        };
+        self.set("settle a reference", sys::ENCODER_LTR_MARKING_FEEDBACK, (&raw mut feedback).cast())
+    }
+
     fn repeat(&mut self) -> Option<Encoded<'_>> {
         let still = self.stills.again()?;
-        Some(Encoded { chunks: ArrayVec::from_iter([still]), idr: false })
+        Some(Encoded { chunks: ArrayVec::from_iter([still]), idr: false, kept: None })
     }
 
     fn describe(&self) -> &str {
@@ -310,59 +354,6 @@ impl Drop for OpenH264 {
         // SAFETY: made by this library, and destroyed once.
         unsafe { self.library.api.WelsDestroySVCEncoder(self.handle.as_ptr()) };
     }
-}
-
-/// For latency and a quantiser per picture; everything that would judge the picture by itself is off.
-fn set_params(params: &mut SEncParamExt, shape: Shape, threads: u16) {
-    params.iUsageType = sys::CAMERA_VIDEO_REAL_TIME;
-    params.iPicWidth = shape.width as c_int;
-    params.iPicHeight = shape.height as c_int;
-    params.fMaxFrameRate = shape.rate;
-    params.iRCMode = sys::RC_OFF_MODE;
-    params.iTargetBitrate = 0;
-    params.iTemporalLayerNum = 1;
-    params.iSpatialLayerNum = 1;
-    params.iComplexityMode = sys::LOW_COMPLEXITY;
-    params.uiIntraPeriod = 0;
-    params.iNumRefFrame = 1;
-    params.eSpsPpsIdStrategy = sys::CONSTANT_ID;
-    params.bPrefixNalAddingCtrl = false;
-    params.bEnableSSEI = false;
-    params.iEntropyCodingModeFlag = 1;
-    params.bEnableFrameSkip = false;
-    params.bEnableLongTermReference = false;
-    params.iMultipleThreadIdc = threads;
-    params.bUseLoadBalancing = false;
-    params.iLoopFilterDisableIdc = 0;
-    params.bEnableDenoise = false;
-    params.bEnableBackgroundDetection = false;
-    params.bEnableAdaptiveQuant = false;
-    params.bEnableFrameCroppingFlag = true;
-    params.bEnableSceneChangeDetect = false;
-    if let Some(layer) = params.sSpatialLayers.first_mut() {
-        set_layer(layer, shape, threads);
-    }
-}
-
-fn set_layer(layer: &mut sys::SSpatialLayerConfig, shape: Shape, threads: u16) {
-    layer.iVideoWidth = shape.width as c_int;
-    layer.iVideoHeight = shape.height as c_int;
-    layer.fFrameRate = shape.rate;
-    layer.iSpatialBitrate = 0;
-    layer.iMaxSpatialBitrate = 0;
-    layer.uiProfileIdc = sys::PRO_HIGH;
-    layer.uiLevelIdc = sys::LEVEL_UNKNOWN;
-    layer.iDLayerQp = 30;
-    layer.sSliceArgument.uiSliceMode =
-        if threads > 1 { sys::SM_FIXEDSLCNUM_SLICE } else { sys::SM_SINGLE_SLICE };
-    layer.sSliceArgument.uiSliceNum = u32::from(threads.max(1));
-    layer.bVideoSignalTypePresent = true;
-    layer.uiVideoFormat = sys::VF_UNDEF as u8;
-    layer.bFullRange = false;
-    layer.bColorDescriptionPresent = true;
-    layer.uiColorPrimaries = sys::CP_BT709 as u8;
-    layer.uiTransferCharacteristics = sys::TRC_BT709 as u8;
-    layer.uiColorMatrix = sys::CM_BT709 as u8;
 }
 
 #[cfg(test)]

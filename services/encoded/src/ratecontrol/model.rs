@@ -279,6 +279,8 @@ impl Model {
         }
         self.reference = Some(match plan.coding {
             Coding::Idr => grain,
+            // All that was made finer since its reference is as coarse again.
+            Coding::Recovered => as_idr(grain).max(reference),
             Coding::Predicted if as_idr(grain) <= reference => as_idr(grain),
             Coding::Predicted => reference + (as_idr(grain) - reference) * change.novelty,
         });

@@ -57,11 +57,15 @@ impl Session {
         if self.encoding || !reader.is_ready() {
             return None;
         }
-        let begins = self.idr;
-        let idr = |other| if begins { UnitKind::Idr } else { other };
+        let (begins, recovers) = (self.idr, self.recovers);
+        let or_anew = |other| match (begins, recovers) {
+            (true, _) => UnitKind::Idr,
+            (false, true) => UnitKind::Recovered,
+            (false, false) => other,
+        };
         if let (Some(timeline), Some(frame)) = (self.taken.take(), self.shown) {
             self.encoding = true;
-            return Some(Output::Encode { kind: idr(UnitKind::Delta), frame, timeline });
+            return Some(Output::Encode { kind: or_anew(UnitKind::Delta), frame, timeline });
         }
         if let Some(frame) = self.take_waiting() {
             return Some(Output::Take(frame));
@@ -73,10 +77,10 @@ impl Session {
             self.taken = Some(timeline);
             return Some(Output::Point(pointer));
         }
-        let due = self.idr || self.still_due().is_some_and(|due| due <= now_ns);
+        let due = begins || recovers || self.still_due().is_some_and(|due| due <= now_ns);
         let timeline = Timeline { dequeued_ns: now_ns, received_ns: now_ns, ..Timeline::default() };
         self.encoding = due;
-        due.then_some(Output::Encode { kind: idr(UnitKind::Repeat), frame, timeline })
+        due.then_some(Output::Encode { kind: or_anew(UnitKind::Repeat), frame, timeline })
     }
 
     /// The newest Frame that waits, with the damage of all; their buffers are returned once it was read.

@@ -21,7 +21,7 @@ enum Op {
     Pointer,
     PointerTaken,
     Sent,
-    Control { idr_wanted: u32 },
+    Control { idr_wanted: u32, losses: u32 },
     UpstreamLost,
     Pool { wide: bool },
     EncoderFailure,
@@ -36,7 +36,7 @@ fn op() -> impl Strategy<Value = Op> {
         4 => Just(Op::Pointer),
         2 => Just(Op::PointerTaken),
         8 => Just(Op::Sent),
-        2 => (0u32..5).prop_map(|idr_wanted| Op::Control { idr_wanted }),
+        2 => (0u32..5, 0u32..5).prop_map(|(idr_wanted, losses)| Op::Control { idr_wanted, losses }),
         1 => Just(Op::UpstreamLost),
         1 => any::<bool>().prop_map(|wide| Op::Pool { wide }),
         1 => Just(Op::EncoderFailure),
@@ -78,6 +78,7 @@ fn spec(apart: bool) -> StreamSpec {
         app: None,
         cursor: apart.then(|| "separate".into()),
         repeat_mhz: None,
+        references: None,
         codec: "h264".into(),
         bitrate_bps: 10_000_000,
     }
@@ -133,8 +134,8 @@ impl World {
                     assert_eq!(self.session.handle_reader(ToEncode::Sent { number }), Ok(Some(number)));
                 }
             }
-            Op::Control { idr_wanted } if self.attached => {
-                let control = Control { bitrate_bps: 1_000_000, idr_wanted };
+            Op::Control { idr_wanted, losses } if self.attached => {
+                let control = Control { bitrate_bps: 1_000_000, idr_wanted, losses, lost_from: 1 };
                 self.session.handle_reader(ToEncode::Control(control)).unwrap();
             }
             Op::UpstreamLost if self.linked => {
@@ -191,7 +192,7 @@ impl World {
             Output::Announce(mode) => self.announced = Some(mode),
             Output::Encode { kind, frame, .. } => self.encode(kind, frame),
             Output::End { .. } => panic!("the lease is an hour"),
-            Output::Tell(_) | Output::SetBitrate(_) => {}
+            Output::Tell(_) | Output::SetBitrate(_) | Output::Lose(_) => {}
             Output::Point(_) => assert!(!self.apart, "drawn where it is wanted apart"),
             Output::AnswerPointer => {
                 assert!(std::mem::take(&mut self.pointer_out), "nothing was to be answered");

@@ -41,6 +41,9 @@ pub enum Output {
         /// Its first half; of a picture that is encoded again, the time of that decision.
         timeline: Timeline,
     },
+    /// The reader did not get all AccessUnits from this one on: none of them is to be referred to by what is
+    /// [`UnitKind::Recovered`].
+    Lose(u64),
     /// From now on the encoder has this bitrate, in bits a second.
     SetBitrate(u32),
     /// Drop everything and end.
@@ -82,6 +85,8 @@ pub struct Counters {
     pub encoded: u64,
     /// Of those, and of the repeats, IDRs.
     pub idrs: u64,
+    /// Those that refer to an older picture, because newer ones were lost.
+    pub recovered: u64,
     /// AccessUnits of a picture that did not change.
     pub repeats: u64,
     /// Frames that were superseded before they were started.

@@ -1,9 +1,12 @@
 use super::*;
 use lumen_ipc::{
     Damage, Rect,
+    encode::Control,
     pointer::Pointer,
     pool::{Layout, PixelFormat},
 };
+
+mod losses;
 
 const MS: u64 = 1_000_000;
 
@@ -15,6 +18,7 @@ fn spec() -> StreamSpec {
         app: None,
         cursor: None,
         repeat_mhz: None,
+        references: None,
         codec: "h264".into(),
         bitrate_bps: 10_000_000,
     }
@@ -159,7 +163,7 @@ fn a_still_screen_is_repeated_as_often_as_the_reader_asks() {
 // Sabotage: treat the first count on a link as a request, or no count at all.
 #[test]
 fn a_higher_count_asks_for_an_idr() {
-    let control = |idr_wanted| ToEncode::Control(Control { bitrate_bps: 5_000_000, idr_wanted });
+    let control = |idr_wanted| ToEncode::Control(Control { idr_wanted, ..losses::CONTROL });
     let mut session = running();
     session.handle_reader(control(3)).unwrap();
     assert_eq!(drain(&mut session, MS), [Output::SetBitrate(5_000_000)]);

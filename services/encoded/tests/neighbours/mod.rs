@@ -74,6 +74,7 @@ pub fn spec(width: u32, height: u32) -> StreamSpec {
         app: None,
         cursor: None,
         repeat_mhz: None,
+        references: None,
         codec: "h264".into(),
         bitrate_bps: 10_000_000,
     }

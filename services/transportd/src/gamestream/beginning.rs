@@ -152,6 +152,7 @@ fn spec(mode: Mode, app: Option<String>, bitrate_bps: u32) -> StreamSpec {
         app,
         cursor: None,
         repeat_mhz: None,
+        references: None,
         codec: "h264".into(),
         bitrate_bps,
     }

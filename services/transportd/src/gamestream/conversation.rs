@@ -14,10 +14,13 @@ use super::{
     switchboard::Line,
     talk::{Counters, Output, Talk, Wish},
 };
-use crate::peers::{
-    Admitted, Order,
-    birth::Born,
-    mail::{Mail, News},
+use crate::{
+    peers::{
+        Admitted, Order,
+        birth::Born,
+        mail::{Mail, News},
+    },
+    video::Loss,
 };
 
 /// What a conversation is made of.
@@ -116,8 +119,10 @@ impl Conversation {
     fn pass_on(&self, wish: Wish) {
         let newest = self.born.live.record.next_frame().saturating_sub(1);
         self.post(match wish {
-            Wish::Idr => Mail::Loss { after_frame: newest },
-            Wish::Lost { last } => Mail::Loss { after_frame: newest.min(last.into()) },
+            Wish::Idr => Mail::Loss(Loss { first: None, last: newest }),
+            Wish::Lost { first, last } => {
+                Mail::Loss(Loss { first: Some(first.into()), last: newest.min(last.into()) })
+            }
             Wish::Input(input) => Mail::Input(input),
         });
     }

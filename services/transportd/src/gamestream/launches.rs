@@ -40,7 +40,7 @@ const MAX_PENDING: usize = 2 * MAX_SESSIONS;
 /// What this host can do.
 const OFFER: Offer = Offer {
     codecs: Codecs::H264,
-    invalidates_references: false,
+    invalidates_references: true,
     touch: false,
     pad_sensors: false,
     seal_video: false,

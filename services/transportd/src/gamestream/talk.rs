@@ -40,8 +40,10 @@ const CHANNEL: u8 = 0;
 pub enum Wish {
     /// The next picture shall need nothing before it.
     Idr,
-    /// Frames up to this one did not come.
+    /// These frames did not come whole; a picture that refers to none of them shall come.
     Lost {
+        /// Number of the first.
+        first: u32,
         /// Number of the last.
         last: u32,
     },
@@ -286,7 +288,7 @@ impl Talk {
         let wish = match incoming {
             Incoming::Fec(status) => return said.push(Output::Losses(status)),
             Incoming::RequestIdr => Wish::Idr,
-            Incoming::InvalidateReferences { last, .. } => Wish::Lost { last },
+            Incoming::InvalidateReferences { first, last } => Wish::Lost { first, last },
             Incoming::Input(event) => return self.act(&event, said),
             Incoming::Start
             | Incoming::LongTermReference { .. }

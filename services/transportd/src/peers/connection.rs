@@ -31,6 +31,7 @@ use crate::{
     clients::Clients,
     launch::{Request, check, check_mode},
     upstream::Upstream,
+    video::Loss,
 };
 
 /// How long the last words may take to reach the client.
@@ -234,7 +235,9 @@ impl<U: Upstream> Conversation<U> {
                 Err(refused) => self.host.refuse(refused),
             },
             HostEvent::Resume(session) => self.resume(SessionId(session.0)),
-            HostEvent::RequestIdr { after_frame } => self.post(Mail::Loss { after_frame }),
+            HostEvent::RequestIdr { after_frame } => {
+                self.post(Mail::Loss(Loss { first: None, last: after_frame }));
+            }
             HostEvent::SetBitrate { bps } => self.post(Mail::Bitrate { bps, parity: None }),
             HostEvent::Input(input) => self.post(Mail::Input(input)),
             HostEvent::SetMode(mode) => match check_mode(mode) {

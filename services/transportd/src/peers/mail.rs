@@ -12,7 +12,7 @@ use tokio::sync::{
 };
 
 use super::NotYours;
-use crate::video::Report;
+use crate::video::{Loss, Report};
 
 /// The receiving ends of a session's channels.
 #[derive(Debug)]
@@ -46,10 +46,7 @@ pub enum Mail {
         reason: String,
     },
     /// The client lost frames.
-    Loss {
-        /// The newest of them.
-        after_frame: u64,
-    },
+    Loss(Loss),
     /// Pictures have another bitrate: the client wants it, or it is what another parity leaves.
     Bitrate {
         /// Bits a second.

@@ -268,10 +268,11 @@ impl Live {
     pub fn summary(&self) -> String {
         let figures = &self.figures;
         format!(
-            "{} frames ({} repeats, {} IDRs), {} datagrams, {} unsent, {} forged, {} links to encoded",
+            "{} frames ({} repeats, {} IDRs, {} recovered), {} datagrams, {} unsent, {} forged, {} links to encoded",
             figures.frames.load(Relaxed),
             figures.repeats.load(Relaxed),
             figures.idrs.load(Relaxed),
+            figures.recovered.load(Relaxed),
             figures.datagrams.load(Relaxed),
             figures.unsent.load(Relaxed),
             self.path.counters().forged,

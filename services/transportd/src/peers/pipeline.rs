@@ -32,7 +32,7 @@ use crate::{
     recover,
     upstream::Upstream,
     video::{
-        Path, Report, Stream, StreamParts,
+        Loss, Path, Report, Stream, StreamParts,
         flight::Flight,
         paths::{Bell, Listed},
     },
@@ -274,9 +274,9 @@ impl Pipeline {
         self.stream.take_pointer(link);
     }
 
-    /// The client lost frames up to `after_frame`.
-    pub fn handle_loss(&self, after_frame: u64) {
-        self.stream.handle_loss(after_frame);
+    /// The client lost frames.
+    pub fn handle_loss(&self, loss: Loss) {
+        self.stream.handle_loss(loss);
     }
 
     /// The client wants another bitrate, or parity takes some of it; what cannot be is brought into bounds, since it is State
@@ -325,6 +325,8 @@ fn request(fixed: &Fixed, record: &Record) -> Request {
             cursor: record.is_pointer_separate().then(|| SEPARATE.to_owned()),
             // Half the rate, below which clients of GameStream tell people that the connection is slow.
             repeat_mhz: record.terms().map(|terms| terms.config.centi_hz * 5),
+            // One that takes a single reference makes no room for more.
+            references: record.terms().map(|terms| !terms.config.single_reference),
             codec: "h264".into(),
             bitrate_bps: record.bitrate(),
         },

@@ -202,7 +202,7 @@ impl<U: Upstream> Session<U> {
             }
             // Of a connection that another one has replaced.
             Mail::Detach { .. } | Mail::Leave { .. } | Mail::PointerWritten { .. } => {}
-            Mail::Loss { after_frame } => self.pipeline.handle_loss(after_frame),
+            Mail::Loss(loss) => self.pipeline.handle_loss(loss),
             Mail::Bitrate { bps, parity } => self.pipeline.set_bitrate(bps, parity),
             Mail::Mode(mode) => self.change_mode(mode),
             Mail::Input(input) => self.pipeline.handle_input(input),

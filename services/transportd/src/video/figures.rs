@@ -121,6 +121,8 @@ pub struct Figures {
     pub repeats: AtomicU64,
     /// Of these, IDRs.
     pub idrs: AtomicU64,
+    /// Of these, those that refer to an older picture because newer ones were lost.
+    pub recovered: AtomicU64,
     /// UDP payload bytes sent.
     pub bytes: AtomicU64,
     /// Datagrams sent.
@@ -159,6 +161,7 @@ impl Default for Figures {
             frames: AtomicU64::default(),
             repeats: AtomicU64::default(),
             idrs: AtomicU64::default(),
+            recovered: AtomicU64::default(),
             bytes: AtomicU64::default(),
             datagrams: AtomicU64::default(),
             sends: AtomicU64::default(),
@@ -187,6 +190,7 @@ impl Figures {
                 return;
             }
             UnitKind::Idr => drop(self.idrs.fetch_add(1, Relaxed)),
+            UnitKind::Recovered => drop(self.recovered.fetch_add(1, Relaxed)),
             UnitKind::Delta => {}
         }
         let mut steps = self.steps.lock().unwrap_or_else(PoisonError::into_inner);

@@ -25,4 +25,5 @@ pub mod stream;
 pub use figures::Figures;
 pub use outlet::Outlet;
 pub use paths::{Path, Paths};
+pub use sequence::Loss;
 pub use stream::{Report, Stream, StreamParts};

@@ -132,8 +132,8 @@ impl Sender {
             // encoded waits for nothing on a link that it did not send it on.
             Letter::PointerTaken { .. } => {}
             Letter::Link(fd) => self.start_link(fd),
-            Letter::Loss { after_frame } => {
-                if self.sequence.handle_loss(after_frame) {
+            Letter::Loss(loss) => {
+                if self.sequence.handle_loss(loss) {
                     self.send_control();
                 }
             }
@@ -313,7 +313,7 @@ impl Sender {
             return self.send(&ToEncode::Sent { number: unit.number });
         };
         let before = self.sequence.control();
-        let loaded = match self.sequence.take(unit.kind) {
+        let loaded = match self.sequence.take(&unit) {
             None => {
                 self.parts.figures.headless.fetch_add(1, Relaxed);
                 false

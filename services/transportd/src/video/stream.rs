@@ -23,6 +23,7 @@ use super::{
     outlet::Outlet,
     paths::{Bell, Path},
     sender::Sender,
+    sequence::Loss,
 };
 
 /// What the thread tells its owner.
@@ -60,7 +61,7 @@ pub enum Report {
 #[derive(Debug)]
 pub(super) enum Letter {
     Link(OwnedFd),
-    Loss { after_frame: u64 },
+    Loss(Loss),
     Bitrate(u32),
     Parity(u8),
     Pause(bool),
@@ -119,9 +120,9 @@ impl Stream {
         self.post(Letter::Link(link));
     }
 
-    /// The client lost frames up to `after_frame`.
-    pub fn handle_loss(&self, after_frame: u64) {
-        self.post(Letter::Loss { after_frame });
+    /// The client lost frames.
+    pub fn handle_loss(&self, loss: Loss) {
+        self.post(Letter::Loss(loss));
     }
 
     /// The client wants another bitrate.

@@ -36,6 +36,8 @@ struct Record {
     hung_up: usize,
     bitrates: Vec<u32>,
     idrs_asked: u32,
+    /// The first AccessUnit of each loss.
+    lost: Vec<u64>,
     inputs: Vec<ToInput>,
     /// Modes that encoders were opened for, with their sessions.
     modes: Vec<(SessionId, Mode)>,
@@ -105,6 +107,11 @@ impl Fakes {
     /// Links opened and hung up by transportd so far.
     pub fn links(&self) -> (usize, usize) {
         self.with(|record| (record.opened, record.hung_up))
+    }
+
+    /// The first AccessUnit of each loss that a picture of its own kind was asked for.
+    pub fn lost(&self) -> Vec<u64> {
+        self.with(|record| record.lost.clone())
     }
 
     /// Bitrates asked for, in order.
@@ -219,6 +226,7 @@ impl Fakes {
     /// One picture after another, each 2 ms after the one before was sent.
     fn stream(&self, session: SessionId, link: &mut Link, ring: &mut RingWriter, link_number: usize) {
         let (mut number, mut idr_wanted, mut is_idr_due, mut is_unsent) = (0, None, true, false);
+        let (mut losses, mut recovers) = (None, false);
         let (mut is_pointing, mut is_first) = (false, true);
         let start = self.with(|record| record.seen);
         while !self.is_dead(session, link_number) {
@@ -228,8 +236,12 @@ impl Fakes {
             }
             let is_well = self.with(|record| !record.is_ill);
             if !is_unsent && may_send && is_well {
-                let kind = if is_idr_due { UnitKind::Idr } else { UnitKind::Delta };
-                (is_idr_due, is_unsent) = (false, true);
+                let kind = match (is_idr_due, recovers) {
+                    (true, _) => UnitKind::Idr,
+                    (false, true) => UnitKind::Recovered,
+                    (false, false) => UnitKind::Delta,
+                };
+                (is_idr_due, recovers, is_unsent) = (false, false, true);
                 if send(link, ring, number, kind).is_none() {
                     return;
                 }
@@ -258,8 +270,11 @@ impl Fakes {
                         let asked = idr_wanted.is_some_and(|seen| control.idr_wanted > seen);
                         is_idr_due |= asked;
                         idr_wanted = Some(control.idr_wanted);
+                        let is_lost = losses.is_some_and(|seen| control.losses > seen);
+                        (recovers, losses) = (recovers | is_lost, Some(control.losses));
                         self.with(|record| {
                             record.idrs_asked += u32::from(asked);
+                            record.lost.extend(is_lost.then_some(control.lost_from));
                             record.bitrates.push(control.bitrate_bps);
                         });
                     }

@@ -4,6 +4,7 @@
 
 mod answer;
 pub mod client;
+pub mod enet;
 pub mod fakes;
 pub mod moonlight;
 

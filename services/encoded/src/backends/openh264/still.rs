@@ -1,16 +1,20 @@
 //! Pictures that show what the one before showed, made without an encoder: a slice of skipped macroblocks.
 //!
 //! ```text
-//! 0x41 ‖ first ue 0 ‖ P ue 0 ‖ set ue ‖ frame_num u(n) ‖ 000 ‖ context ue 0 ‖ quantiser se ‖ [no deblocking ue 1] ‖ 1… ‖ CABAC
+//! 0x41 ‖ first ue 0 ‖ P ue 0 ‖ set ue ‖ frame_num u(n) ‖ 0 ‖ order ‖ 0 ‖ context ue 0 ‖ quantiser se ‖ [no deblocking ue 1] ‖ 1… ‖ CABAC
+//! order = 0, or after a long-term reference 1 ‖ ue 2 ‖ its index ue ‖ ue 3
 //! ```
 //! Each is a reference, because type 2 of the picture order (which openh264 uses) allows no two others in a row. openh264
 //! knows nothing of them: the pictures that it makes after them get numbers that are higher by as many, until its next IDR.
-//! What they refer to shows the same, so a decoder has the very pictures that the encoder has.
+//! What they refer to shows the same, so a decoder has the very pictures that the encoder has. openh264 names references by their
+//! distance only where that is one, or by their long-term index: stills between make neither wrong.
 
 use super::{
     bits::{Reader, Writer, escape, patch, unescape},
     cabac,
+    slice::{HEAD_LEN, Head},
 };
+use crate::backends::Kept;
 
 /// What parameter sets say of slices.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +46,14 @@ pub(super) struct Stills {
     newest: u32,
     /// Still pictures since the newest IDR.
     added: u32,
+    /// `idr_pic_id` of the newest IDR.
+    idr: u32,
+    /// openh264 has predicted a picture since.
+    is_predicted: bool,
+    /// Index of the newest picture among the long-term references, if it is one: those come last in a decoder's order.
+    long: Option<u32>,
+    /// Which picture openh264's newest one makes a long-term reference, and the `frame_num` that openh264 knows it by.
+    kept: Option<(Kept, u32)>,
     plain: Vec<u8>,
     head: Writer,
     /// The NAL units that were handed out last.
@@ -60,8 +72,16 @@ impl Stills {
         head.unsigned(0);
         head.unsigned(sets.set);
         head.bits(self.newest, sets.number_bits);
-        // As many references as the set says, in their order, which stay references.
-        head.bits(0, 3);
+        // As many references as the set says, the newest first, which stay references.
+        head.bit(0);
+        match self.long.take() {
+            None => head.bit(0),
+            Some(index) => {
+                head.bit(1);
+                [2, index, 3].into_iter().for_each(|code| head.unsigned(code));
+            }
+        }
+        head.bit(0);
         head.unsigned(0);
         head.signed(sets.quantiser);
         if sets.says_deblocking {
@@ -77,80 +97,106 @@ impl Stills {
         Some(&self.raw)
     }
 
-    /// A picture of the encoder, in Annex B; what is to be sent for it, `None` if it is as it was.
+    /// Takes in a picture of the encoder, in Annex B. Whether something else is to be sent for it: [`Stills::renumbered`].
     ///
     /// # Errors
     /// [`Foreign`]: no decoder could go on with it; an IDR is needed.
-    pub(super) fn pass(&mut self, chunks: &[&[u8]], idr: bool) -> Result<Option<&[u8]>, Foreign> {
+    pub(super) fn pass(&mut self, chunks: &[&[u8]], idr: bool) -> Result<bool, Foreign> {
+        self.kept = None;
         if idr {
             self.begin(chunks);
-            return Ok(None);
+            return Ok(false);
         }
         let Some(sets) = self.sets else {
-            return Ok(None);
+            return Ok(false);
         };
+        self.is_predicted = true;
         self.raw.clear();
         if self.added == 0 {
-            // Only its number is asked: the slices are not even looked for.
+            // Only its number and its references are asked: its other slices are not even looked for.
             let first = chunks.first().and_then(|chunk| chunk.get(start(chunk)?.1..)).ok_or(Foreign)?;
-            self.newest = self.unfold(first, &sets).ok_or(Foreign)?.number;
-            return Ok(None);
+            let (_, head) = self.unfold(first, &sets).ok_or(Foreign)?;
+            self.newest = head.number;
+            self.keep(&head, &sets);
+            return Ok(false);
         }
         for nal in chunks.iter().flat_map(|chunk| nals(chunk)) {
-            self.newest = self.renumber(nal, &sets).ok_or(Foreign)?;
+            let head = self.renumber(nal, &sets).ok_or(Foreign)?;
+            self.newest = sets.numbered(head.number + self.added);
+            self.keep(&head, &sets);
         }
-        Ok(Some(&self.raw))
+        Ok(true)
+    }
+
+    /// The picture that was taken in last, with numbers that are higher by the still pictures before it.
+    pub(super) fn renumbered(&self) -> &[u8] {
+        &self.raw
+    }
+
+    /// Which picture openh264's newest one makes a long-term reference, and the `frame_num` that openh264 knows it by.
+    pub(super) fn kept(&self) -> Option<(Kept, u32)> {
+        self.kept
+    }
+
+    /// `idr_pic_id` of the newest IDR.
+    pub(super) fn idr(&self) -> u32 {
+        self.idr
+    }
+
+    /// Whether openh264 has predicted a picture since its newest IDR.
+    pub(super) fn is_predicted(&self) -> bool {
+        self.is_predicted
     }
 
     /// An IDR: numbers begin anew, maybe with other sets.
     fn begin(&mut self, chunks: &[&[u8]]) {
-        (self.newest, self.added) = (0, 0);
+        (self.newest, self.added, self.is_predicted, self.long) = (0, 0, false, None);
         let sets = Sets::read(chunks.iter().flat_map(|chunk| nals(chunk)));
         if self.sets.map(|sets| sets.macroblocks) != sets.map(|sets| sets.macroblocks) {
             self.skipped = sets.map(|sets| cabac::skipped(sets.macroblocks)).unwrap_or_default();
         }
         self.sets = sets;
+        let Some(sets) = sets else { return };
+        let heads = chunks.iter().flat_map(|chunk| nals(chunk)).filter_map(|nal| self.unfold(nal, &sets));
+        let idr = heads.map(|(_, head)| head).find(|head| head.idr.is_some());
+        if let Some(head) = idr {
+            self.idr = head.idr.unwrap_or_default();
+            self.keep(&head, &sets);
+        }
     }
 
-    /// Adds a slice to `raw` with a `frame_num` that is higher by the still pictures so far, which is the answer.
-    fn renumber(&mut self, nal: &[u8], sets: &Sets) -> Option<u32> {
-        let Unfolded { read, at, number } = self.unfold(nal, sets)?;
-        let number = sets.numbered(number + self.added);
-        patch(&mut self.plain, at, number, sets.number_bits);
+    /// Takes in what a slice says of long-term references.
+    fn keep(&mut self, head: &Head, sets: &Sets) {
+        self.long = head.marks.and_then(|(kept, index)| (kept == Kept::This).then_some(index));
+        self.kept = head.marks.map(|(kept, _)| match kept {
+            Kept::This => (kept, head.number),
+            Kept::Before => (kept, sets.numbered(head.number.wrapping_sub(1))),
+        });
+    }
+
+    /// Adds a slice to `raw` with a `frame_num` that is higher by the still pictures so far. The answer is its head as it was.
+    fn renumber(&mut self, nal: &[u8], sets: &Sets) -> Option<Head> {
+        let (read, head) = self.unfold(nal, sets)?;
+        patch(&mut self.plain, head.at, sets.numbered(head.number + self.added), sets.number_bits);
         self.raw.extend_from_slice(&[0, 0, 0, 1, *nal.first()?]);
         escape(&self.plain, &mut self.raw);
         self.raw.extend_from_slice(nal.get(1 + read..)?);
-        Some(number)
+        Some(head)
     }
 
-    /// Puts the head of a slice into `plain`, as it is without escapes.
-    fn unfold(&mut self, nal: &[u8], sets: &Sets) -> Option<Unfolded> {
-        let (_, body) = nal.split_first().filter(|(kind, _)| *kind & 31 == SLICE)?;
+    /// Puts the head of a slice into `plain`, as it is without escapes, and reads it. The first number are the bytes after the NAL
+    /// unit's first that it took.
+    fn unfold(&mut self, nal: &[u8], sets: &Sets) -> Option<(usize, Head)> {
+        let (kind, body) = nal.split_first()?;
         self.plain.clear();
-        let read = unescape(body, SLICE_HEAD, &mut self.plain);
-        let mut reader = Reader::new(&self.plain);
-        let [_first, _type, _set] = [reader.unsigned()?, reader.unsigned()?, reader.unsigned()?];
-        Some(Unfolded { read, at: reader.at(), number: reader.bits(sets.number_bits)? })
+        let read = unescape(body, HEAD_LEN, &mut self.plain);
+        Some((read, Head::read(*kind, &self.plain, sets.number_bits)?))
     }
-}
-
-/// The head of a slice.
-struct Unfolded {
-    /// Bytes after the NAL unit's first that it took.
-    read: usize,
-    /// Where `frame_num` begins, in bits.
-    at: usize,
-    /// `frame_num`.
-    number: u32,
 }
 
 /// Types of NAL units.
-const SLICE: u8 = 1;
 const SEQUENCE_SET: u8 = 7;
 const PICTURE_SET: u8 = 8;
-
-/// Bytes in which `frame_num` surely lies: three codes of at most 31 bits before it, and 16 bits of its own.
-const SLICE_HEAD: usize = 16;
 
 /// More than sets have that are read.
 const SET_LEN: usize = 256;

@@ -3,8 +3,9 @@ use crate::{canvas::Canvas, convert::Source, synthetic::Scene};
 use lumen_ipc::Damage;
 
 mod ffmpeg;
+mod losses;
 
-const SHAPE: Shape = Shape { width: 320, height: 180, rate: 60.0 };
+const SHAPE: Shape = Shape { width: 320, height: 180, rate: 60.0, keeps: false };
 
 fn picture(number: usize) -> Picture {
     let scene = Scene { width: 320, height: 192, seed: 1, noise: 20 };

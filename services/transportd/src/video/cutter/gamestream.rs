@@ -52,6 +52,7 @@ impl Cutter for GameStream {
         let dequeued = Timestamp::from_ns(cut.unit.timeline.dequeued_ns);
         let kind = match cut.unit.kind {
             UnitKind::Idr => FrameType::Idr,
+            UnitKind::Recovered => FrameType::AfterInvalidation,
             UnitKind::Delta | UnitKind::Repeat => FrameType::Predicted,
         };
         // A repeat shows what was captured long ago, which is no latency.

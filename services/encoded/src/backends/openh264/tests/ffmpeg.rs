@@ -12,7 +12,7 @@ use super::*;
 const PICTURE: usize = SHAPE.width * SHAPE.height * 3 / 2;
 
 /// The pictures of an Annex B stream, each with its luma and both chroma planes. ffmpeg must not say a word.
-fn shown(stream: Vec<u8>) -> Vec<Vec<u8>> {
+pub(super) fn shown(stream: Vec<u8>) -> Vec<Vec<u8>> {
     let mut ffmpeg = Command::new("ffmpeg")
         .args(["-nostdin", "-v", "warning", "-flags", "+low_delay", "-f", "h264", "-r", "60", "-i", "pipe:0"])
         .args(["-fps_mode", "passthrough", "-f", "rawvideo", "-pix_fmt", "yuv420p", "pipe:1"])
