@@ -1,7 +1,7 @@
 //! How much parity frames carry, from what the client reports of them, and what that leaves for pictures.
 //!
 //! ```text
-//!  0x5502 ─► losses of the last second ─► as much parity as mends nearly every Block ─► at once
+//!  0x5502, 0x0301 ─► losses of the last second ─► as much parity as mends nearly every Block ─► at once
 //!  silence, since clients report only what was not whole ─► held for 5 s ─► 5 points less every 2 s ─► LEAST
 //! ```
 //! **Invariant:** pictures and their parity together stay within what the user asked.
@@ -39,6 +39,9 @@ const FALL: (Duration, u8) = (Duration::from_secs(2), 5);
 /// in pairs spread by √2 more than those that come alone.
 const DEVIATIONS: f64 = 3.1 * std::f64::consts::SQRT_2;
 
+/// Frames lost whole that one report counts for: a longer silence is an outage, which no parity mends.
+const MOST_LOST: u64 = 4;
+
 /// What was lost within a tick.
 #[derive(Clone, Copy, Debug, Default)]
 struct Losses {
@@ -61,16 +64,30 @@ pub struct Parity {
     percent: u8,
     now: Losses,
     window: ArrayVec<Losses, WINDOW>,
-    /// Datagrams sent at the last tick.
+    /// Frames and datagrams sent at the last tick.
+    frames: u64,
     sent: u64,
+    /// The newest frame that was reported lost whole.
+    lost: u64,
+    /// Of those that were since the last tick.
+    lost_frames: u64,
     falls_at: Timestamp,
 }
 
 impl Parity {
-    /// Before the first frame, or after a restart: `sent` datagrams so far.
-    pub fn new(sent: u64, now: Timestamp) -> Self {
-        let window = ArrayVec::new();
-        Self { percent: LEAST, now: Losses::default(), window, sent, falls_at: now }
+    /// Before the first frame, or after a restart: with so many percent, `sent` datagrams so far.
+    pub fn new(percent: u8, sent: u64, now: Timestamp) -> Self {
+        Self {
+            percent: percent.clamp(LEAST, MOST),
+            now: Losses::default(),
+            window: ArrayVec::new(),
+            frames: 0,
+            sent,
+            lost: 0,
+            lost_frames: 0,
+            // What it was raised for may go on.
+            falls_at: now + HOLD,
+        }
     }
 
     /// Parity in percent of the data.
@@ -88,10 +105,21 @@ impl Parity {
         self.now.lengths.1 += length * length;
     }
 
-    /// Call it every [`TICK`], with the datagrams sent so far. Whether the parity changed.
-    pub fn handle_tick(&mut self, sent: u64, now: Timestamp) -> bool {
-        let data = sent.saturating_sub(self.sent) as f64 * 100.0 / f64::from(100 + u16::from(self.percent));
-        self.sent = sent;
+    /// The client cannot go on without these frames. Of one of which nothing came, or too little to say so, there is no report; a client
+    /// that waits says all since the first again, which counts once.
+    pub fn handle_lost(&mut self, first: u64, last: u64) {
+        if first > self.lost {
+            self.lost_frames += last.saturating_sub(first).saturating_add(1).min(MOST_LOST);
+        }
+        self.lost = self.lost.max(last);
+    }
+
+    /// Call it every [`TICK`], with the frames and datagrams sent so far. Whether the parity changed.
+    pub fn handle_tick(&mut self, frames: u64, sent: u64, now: Timestamp) -> bool {
+        let (shards, count) = (sent.saturating_sub(self.sent) as f64, frames.saturating_sub(self.frames));
+        self.lose_whole(shards / count.max(1) as f64);
+        let data = shards * 100.0 / f64::from(100 + u16::from(self.percent));
+        (self.frames, self.sent) = (frames, sent);
         if self.window.is_full() {
             self.window.remove(0);
         }
@@ -103,6 +131,14 @@ impl Parity {
             (self.percent, self.falls_at) = (needed.max(self.percent - FALL.1), now + FALL.0);
         }
         self.percent != before
+    }
+
+    /// Counts the frames that were lost since the last tick as Blocks of `length` shards, of which none came.
+    fn lose_whole(&mut self, length: f64) {
+        let (count, length) = (std::mem::take(&mut self.lost_frames) as f64, length.clamp(1.0, 255.0));
+        self.now.missing += count * length;
+        self.now.lengths.0 += count * length;
+        self.now.lengths.1 += count * length * length;
     }
 
     /// What would mend nearly all Blocks of the last second, in whole fives.

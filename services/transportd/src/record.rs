@@ -3,7 +3,7 @@
 //! ```text
 //! 0     magic 8 ‖ version u32 ‖ unused u32
 //! 16    slot of [`Fixed`], written once before the descriptor is stored        slot = checksum 8 ‖ length u32 ‖ bytes
-//! 2048  sequence u64 ‖ next_frame u64 ‖ bitrate u64 ‖ adoptions u64 ‖ mode u64 ‖ texts u64 ‖ pointer u64 ‖ playing u64 ‖ control u64
+//! 2048  sequence u64 ‖ next_frame u64 ‖ bitrate u64 ‖ adoptions u64 ‖ mode u64 ‖ texts u64 ‖ pointer u64 ‖ playing u64 ‖ control u64 ‖ parity u64
 //!                                                                                          each one store, never torn
 //! 2304  slot of [`Way`]  ‖  2560  slot of [`Way`]: written in turn; the valid one with the higher turn counts
 //! 2816  slot of [`Terms`], written once, of a GameStream session
@@ -13,8 +13,9 @@
 //! **Invariant:** a number is advanced here before anything that carries it is sealed, so that a restart goes on at a
 //! number that nobody has seen.
 //!
-//! Version 1 ended with `adoptions`, version 2 with `texts`, version 3 with the ways, version 4 had no grip; what came after reads
-//! as zero, which means: the mode of the launch, no text yet, the pointer in the picture, lumen/1, nothing held.
+//! Version 1 ended with `adoptions`, version 2 with `texts`, version 3 with the ways, version 4 had no grip, version 5 no parity;
+//! what came after reads as zero, which means: the mode of the launch, no text yet, the pointer in the picture, lumen/1, nothing held,
+//! as little parity as there is.
 
 pub(crate) mod gamestream;
 mod slot;
@@ -45,7 +46,7 @@ use crate::{peers::hands::Held, recover, video::outlet::Destination};
 const BYTES: u64 = 4096;
 const MAGIC: [u8; 8] = *b"lumenses";
 /// Raised with each change of the layout.
-const VERSION: u32 = 5;
+const VERSION: u32 = 6;
 /// What the versions before wrote is read as well.
 const OLDEST: u32 = 1;
 
@@ -59,6 +60,7 @@ const TEXTS: usize = 2088;
 const POINTER: usize = 2096;
 const PLAYING: usize = 2104;
 const CONTROL: usize = 2112;
+const PARITY: usize = 2120;
 const WAYS: [usize; 2] = [2304, 2560];
 const GRIPS: [usize; 2] = [3584, 3840];
 

@@ -117,6 +117,9 @@ async fn a_lost_frame_is_answered_with_one_that_does_not_refer_to_it() {
     assert_eq!((host.fakes.lost(), host.fakes.idrs_asked()), (vec![u64::from(lost) - 1], 0));
     let live = host.peers.sessions()[0].clone();
     assert_eq!(live.figures.recovered.load(std::sync::atomic::Ordering::Relaxed), 1);
+    // Of a frame that was lost whole there is no other report.
+    let raised = || live.figures.parity_percent.load(std::sync::atomic::Ordering::Relaxed) > 10;
+    until("more parity", raised).await;
 }
 
 /// What 0x5502 says of a block of 99 shards of which nine did not come.

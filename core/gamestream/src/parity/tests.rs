@@ -37,7 +37,7 @@ const DATA: u16 = 30;
 
 impl Scene {
     fn new() -> Self {
-        let parity = Parity::new(0, Timestamp::from_ns(0));
+        let parity = Parity::new(0, 0, Timestamp::from_ns(0));
         Self { parity, rng: Rng::new(7), frame: 0, sent: 0, reports: Vec::new(), lost: 0 }
     }
 
@@ -85,7 +85,7 @@ impl Scene {
         }
         if self.frame.is_multiple_of(15) {
             let (before, now) = (self.parity.percent(), self.now());
-            let changed = self.parity.handle_tick(self.sent, now);
+            let changed = self.parity.handle_tick(self.frame.into(), self.sent, now);
             assert_eq!(changed, before != self.parity.percent());
         }
     }
@@ -131,7 +131,7 @@ fn more_loss_is_more_parity_up_to_the_most() {
 /// Sabotage: believe the lengths that a report says.
 #[test]
 fn reports_without_sense_do_no_harm() {
-    let mut parity = Parity::new(0, Timestamp::from_ns(0));
+    let mut parity = Parity::new(0, 0, Timestamp::from_ns(0));
     let report = FecStatus {
         frame: u32::MAX,
         highest: u16::MAX,
@@ -146,7 +146,7 @@ fn reports_without_sense_do_no_harm() {
         blocks: 0,
     };
     (0..1000).for_each(|_| parity.handle_report(&report));
-    parity.handle_tick(0, Timestamp::from_ns(1));
+    parity.handle_tick(0, 0, Timestamp::from_ns(1));
     assert_eq!(parity.percent(), MOST);
     parity.handle_report(&FecStatus {
         missing_before_highest: 0,
@@ -154,8 +154,33 @@ fn reports_without_sense_do_no_harm() {
         received_parity: 0,
         ..report
     });
-    parity.handle_tick(u64::MAX, Timestamp::from_ns(2));
+    parity.handle_tick(0, u64::MAX, Timestamp::from_ns(2));
     assert_eq!(parity.percent(), MOST);
+}
+
+/// Sabotage: count each growing report of a client that waits, or believe that an outage of a minute could be mended.
+#[test]
+fn frames_that_were_lost_whole_raise_parity() {
+    let at = |ms: u64| Timestamp::from_ns(ms * 1_000_000);
+    let percent = |reports: &[(u64, u64)]| {
+        let mut parity = Parity::new(0, 0, at(0));
+        parity.handle_tick(60, 720, at(250));
+        reports.iter().for_each(|(first, last)| parity.handle_lost(*first, *last));
+        parity.handle_tick(75, 900, at(500));
+        parity.percent()
+    };
+    assert_eq!(percent(&[]), LEAST);
+    let one = percent(&[(61, 61)]);
+    assert!(one > LEAST && one < MOST, "{one}");
+    assert_eq!(percent(&[(61, 61), (61, 62), (61, 65)]), one, "it waits");
+    assert!(percent(&[(61, 61), (66, 66)]) > one);
+    assert_eq!(percent(&[(61, 64)]), percent(&[(61, u64::MAX)]), "an outage");
+    let mut kept = Parity::new(35, 0, at(0));
+    assert_eq!(kept.percent(), 35, "of the incarnation before");
+    kept.handle_tick(15, 180, at(4_900));
+    assert_eq!(kept.percent(), 35);
+    kept.handle_tick(30, 360, at(5_000));
+    assert_eq!(kept.percent(), 30);
 }
 
 #[test]

@@ -51,9 +51,9 @@ impl Conversation {
     }
 
     async fn hold(mut self) {
-        let mut parity = Parity::new(self.sent(), now());
+        let mut parity = Parity::new(self.born.live.record.parity(), self.sent(), now());
         let mut ticks = ticks(&self.config);
-        // After a restart the record knows what parity left for pictures, but not of how much that was.
+        // A restart goes on with the parity that it finds; whatever the record says is left for pictures follows from it.
         self.protect(&parity);
         let reason = loop {
             if let Some(reason) = self.drain(&mut parity) {
@@ -69,7 +69,7 @@ impl Conversation {
                 }
                 () = self.born.mail.closed(), if !self.talk.is_parting() => return,
                 () = at(wake) => self.talk.handle_timeout(now()),
-                () = tick(&mut ticks) => if parity.handle_tick(self.sent(), now()) {
+                () = tick(&mut ticks) => if parity.handle_tick(self.frames(), self.sent(), now()) {
                     self.protect(&parity);
                 },
             }
@@ -99,7 +99,7 @@ impl Conversation {
             match output {
                 Output::Send(bytes, to) => self.line.send(&bytes, to),
                 Output::Alive => self.attach(),
-                Output::Wish(wish) => self.pass_on(wish),
+                Output::Wish(wish) => self.pass_on(wish, parity),
                 Output::Losses(report) => parity.handle_report(&report),
                 Output::Closed(reason) => gone = Some(reason),
             }
@@ -116,12 +116,20 @@ impl Conversation {
         }
     }
 
-    fn pass_on(&self, wish: Wish) {
+    fn pass_on(&self, wish: Wish, parity: &mut Parity) {
         let newest = self.born.live.record.next_frame().saturating_sub(1);
         self.post(match wish {
-            Wish::Idr => Mail::Loss(Loss { first: None, last: newest }),
+            Wish::Idr => {
+                // Who takes a single reference has no other word for a loss.
+                if self.config.single_reference && newest > 0 {
+                    parity.handle_lost(newest, newest);
+                }
+                Mail::Loss(Loss { first: None, last: newest })
+            }
             Wish::Lost { first, last } => {
-                Mail::Loss(Loss { first: Some(first.into()), last: newest.min(last.into()) })
+                let (first, last) = (u64::from(first), newest.min(last.into()));
+                parity.handle_lost(first, last);
+                Mail::Loss(Loss { first: Some(first), last })
             }
             Wish::Input(input) => Mail::Input(input),
         });
@@ -132,9 +140,15 @@ impl Conversation {
         self.born.live.figures.datagrams.load(Relaxed)
     }
 
+    /// Frames of this incarnation so far.
+    fn frames(&self) -> u64 {
+        self.born.live.figures.frames.load(Relaxed)
+    }
+
     /// Frames have so much parity from now on, and pictures what it leaves.
     fn protect(&self, parity: &Parity) {
         let percent = parity.percent().max(parity::least(&self.config));
+        self.born.live.record.set_parity(percent);
         self.post(Mail::Bitrate { bps: parity::share(&self.config, percent), parity: Some(percent) });
     }
 

@@ -10,7 +10,7 @@ use lumen_stage::memory::SharedMemory;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    BYTES, CONTROL, Fixed, PLAYING, Record, RecordError,
+    BYTES, CONTROL, Fixed, PARITY, PLAYING, Record, RecordError,
     slot::{read_slot, write_long_slot, write_slot},
 };
 use crate::video::outlet::Destination;
@@ -110,6 +110,16 @@ impl Record {
     /// The client said PLAY.
     pub fn set_playing(&self) {
         self.set_number(PLAYING, 1);
+    }
+
+    /// Parity of the frames, in percent, as the client's losses asked for it last; 0 before.
+    pub fn parity(&self) -> u8 {
+        u8::try_from(self.number(PARITY)).unwrap_or(u8::MAX)
+    }
+
+    /// It is another.
+    pub fn set_parity(&self, percent: u8) {
+        self.set_number(PARITY, percent.into());
     }
 
     /// How far the control connection is; `None` before its first datagram.

@@ -47,17 +47,18 @@ fn record() -> Record {
     Record::make_gamestream(&fixed(1), &terms(), 5).unwrap()
 }
 
-/// Sabotage: number frames from 0, or leave the key out.
+/// Sabotage: number frames from 0, leave the key out, or keep the parity in the process.
 #[test]
 fn the_next_incarnation_knows_what_was_agreed() {
     let record = record();
     assert!(!record.is_playing() && record.talk().is_none());
     record.set_playing();
     assert_eq!(record.control_numbers().reserve(2), Some(0));
+    record.set_parity(35);
     record.set_talk(1, &talk(30));
     let (next, known) = Record::adopt(record.duplicate().unwrap()).unwrap();
     assert_eq!((known, next.terms()), (fixed(1), Some(terms())));
-    assert_eq!((next.next_frame(), next.is_playing()), (1, true));
+    assert_eq!((next.next_frame(), next.is_playing(), next.parity()), (1, true, 35));
     assert_eq!(next.control_numbers().reserve(1), Some(2));
     assert_eq!((next.talk(), next.talk_turn()), (Some(talk(30)), 1));
     assert!(Record::make(&fixed(1), 5).unwrap().terms().is_none(), "of lumen/1");
