@@ -15,6 +15,7 @@ mod font;
 mod layout;
 mod read;
 mod render;
+pub mod tones;
 
 pub use compare::{PatchError, Plane, Reference, patch_error, ycbcr};
 pub use layout::{Content, Layout, Patch, Region, TooSmall};

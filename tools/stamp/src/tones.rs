@@ -1,0 +1,81 @@
+//! Tones to be played and to be found again: one in each channel, told apart by their frequency.
+
+use std::{f64::consts::TAU, io};
+
+/// Samples a second of each channel.
+pub const RATE: u32 = 48_000;
+
+/// How loud the tones are that [`wav`] has, of 1.
+const LOUDNESS: f64 = 0.3;
+
+/// A file of `seconds` with a tone of so many hertz in each channel, 16 bits a sample.
+///
+/// # Errors
+/// Longer than such a file may be.
+pub fn wav(hertz: &[f64], seconds: u32) -> io::Result<Vec<u8>> {
+    let too_long = |_| io::Error::from(io::ErrorKind::InvalidInput);
+    let channels = u16::try_from(hertz.len()).map_err(too_long)?;
+    let len = u64::from(seconds) * u64::from(RATE) * u64::from(channels) * 2;
+    let len = u32::try_from(len).map_err(too_long)?;
+    let row = channels * 2;
+    let mut file = Vec::with_capacity(44 + len as usize);
+    file.extend(b"RIFF");
+    file.extend((36 + len).to_le_bytes());
+    file.extend(b"WAVEfmt ");
+    file.extend(16u32.to_le_bytes());
+    file.extend([1, 0]);
+    file.extend(channels.to_le_bytes());
+    file.extend(RATE.to_le_bytes());
+    file.extend((RATE * u32::from(row)).to_le_bytes());
+    file.extend(row.to_le_bytes());
+    file.extend([16, 0]);
+    file.extend(b"data");
+    file.extend(len.to_le_bytes());
+    for frame in 0..seconds * RATE {
+        for hertz in hertz {
+            let sample = LOUDNESS * (TAU * hertz * f64::from(frame) / f64::from(RATE)).sin();
+            file.extend(((sample * f64::from(i16::MAX)) as i16).to_le_bytes());
+        }
+    }
+    Ok(file)
+}
+
+/// How loud a tone of so many hertz is in `samples`, in decibels below the loudest there can be. (Goertzel)
+pub fn loudness(samples: &[i16], hertz: f64) -> f64 {
+    let turn = 2.0 * (TAU * hertz / f64::from(RATE)).cos();
+    let (mut one, mut two) = (0.0, 0.0);
+    for (place, sample) in samples.iter().enumerate() {
+        // A window, because a tone that does not fit the samples exactly would leak into all others.
+        let window = 0.5 - 0.5 * (TAU * place as f64 / samples.len() as f64).cos();
+        let next = window * f64::from(*sample) / f64::from(i16::MAX) + turn * one - two;
+        (one, two) = (next, one);
+    }
+    let power = one * one + two * two - turn * one * two;
+    let amplitude = 4.0 * power.max(0.0).sqrt() / samples.len().max(1) as f64;
+    20.0 * amplitude.max(1e-9).log10()
+}
+
+/// One channel of interleaved samples.
+pub fn channel(samples: &[i16], channels: usize, which: usize) -> Vec<i16> {
+    samples.iter().skip(which).step_by(channels.max(1)).copied().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Sabotage: mix up the channels, or take the window for the tone.
+    #[test]
+    fn a_tone_is_found_where_it_was_written_and_nowhere_else() {
+        let file = wav(&[440.0, 660.0], 1).unwrap();
+        let samples: Vec<i16> =
+            file[44..].as_chunks().0.iter().map(|sample| i16::from_le_bytes(*sample)).collect();
+        for (which, (own, other)) in [(440.0, 660.0), (660.0, 440.0)].into_iter().enumerate() {
+            let channel = channel(&samples, 2, which);
+            let expected = 20.0 * LOUDNESS.log10();
+            assert!((loudness(&channel, own) - expected).abs() < 0.2, "{}", loudness(&channel, own));
+            assert!(loudness(&channel, other) < expected - 60.0);
+        }
+        assert!(loudness(&[0; 4800], 440.0) < -100.0);
+    }
+}
