@@ -5,7 +5,7 @@
 
 use zbus::{DeserializeDict, OwnedFd, SerializeDict, Type};
 
-use crate::{Mode, geometry::ModeError};
+use crate::{Mode, SessionId, geometry::ModeError};
 
 /// The interface that every stage has beside its own.
 pub const STAGE_INTERFACE: &str = "org.lumen.Stage1";
@@ -52,6 +52,30 @@ pub struct StreamSpec {
     pub bitrate_bps: u32,
 }
 
+/// What sound is to be streamed: the argument of `Encode1.OpenSound`.
+#[derive(Debug, Clone, PartialEq, Eq, SerializeDict, DeserializeDict, Type)]
+#[zbus(signature = "a{sv}")]
+pub struct SoundSpec {
+    /// 2, 6 or 8.
+    pub channels: u32,
+    /// Streams of Opus.
+    pub streams: u32,
+    /// How many of them carry two channels.
+    pub coupled: u32,
+    /// Of one packet, in milliseconds: 5 or 10.
+    pub packet_ms: u32,
+    /// Bits a second of all streams together.
+    pub bitrate_bps: u32,
+}
+
+/// What sound is to be read: the argument of `Capture1.OpenSound`.
+#[derive(Debug, Clone, PartialEq, Eq, SerializeDict, DeserializeDict, Type)]
+#[zbus(signature = "a{sv}")]
+pub struct SinkSpec {
+    /// 2, 6 or 8.
+    pub channels: u32,
+}
+
 /// Where input is to land: the argument of `Input1.Open`.
 #[derive(Debug, Clone, PartialEq, Eq, SerializeDict, DeserializeDict, Type)]
 #[zbus(signature = "a{sv}")]
@@ -81,12 +105,23 @@ pub struct Source {
     pub detour: Option<bool>,
     /// The wl_output's name.
     pub output: Option<String>,
+    /// The Output is in the user's own desktop, whose programs play where they always do. Absent: its programs were told to
+    /// play into the session's sink.
+    pub users: Option<bool>,
     /// Pixels.
     pub width: u32,
     /// Pixels.
     pub height: u32,
     /// Thousandths of a hertz.
     pub refresh_mhz: u32,
+}
+
+/// Where captured finds the sound of a session: the answer of `Display1.Sound`.
+#[derive(Debug, SerializeDict, DeserializeDict, Type)]
+#[zbus(signature = "a{sv}")]
+pub struct SoundSource {
+    /// A fresh connection to the PipeWire daemon, owned by the receiver.
+    pub fd: Option<OwnedFd>,
 }
 
 /// Where inputd finds the Output of a session: the answer of `Display1.Seat`.
@@ -104,6 +139,14 @@ pub struct SeatSource {
     /// A Seat was opened on this Output before, which may have died with buttons down.
     pub again: Option<bool>,
 }
+
+/// `node.name` of the sink of a session. Programs that vdisplayd starts are told it, and captured makes it.
+pub fn sink_name(session: SessionId) -> String {
+    format!("{SINK_PREFIX}{session}")
+}
+
+/// What the names of all such sinks begin with.
+pub const SINK_PREFIX: &str = "lumen-session-";
 
 impl OutputSpec {
     /// The mode asked for, if it can be streamed.

@@ -73,7 +73,7 @@ fn whole<T>(decoded: Result<(T, usize), bincode::error::DecodeError>, len: usize
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{capture, encode as enc, input};
+    use crate::{capture, encode as enc, input, sound};
     use proptest::prelude::*;
 
     proptest! {
@@ -83,6 +83,8 @@ mod tests {
             let _ = decode::<capture::ToCapture>(&bytes);
             let _ = decode::<enc::FromEncode>(&bytes);
             let _ = decode::<enc::ToEncode>(&bytes);
+            let _ = decode::<sound::FromSink>(&bytes);
+            let _ = decode::<sound::FromOpus>(&bytes);
             let _ = decode::<input::ToInput>(&bytes);
             let _ = decode::<input::FromInput>(&bytes);
         }

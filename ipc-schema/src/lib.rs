@@ -1,12 +1,13 @@
 //! The contract between lumen's stages, and nothing else.
 //!
 //! Two stages meet over a **link**: one `SOCK_SEQPACKET` pair that carries the messages of [`capture`],
-//! [`encode`] or [`input`], one message a packet, some with file descriptors. A link is opened by a call on
+//! [`encode`], [`sound`] or [`input`], one message a packet, some with file descriptors. A link is opened by a call on
 //! lumen's own D-Bus ([`bus`]) and starts with a [`handshake`]. All types here are pure: no socket, no file,
 //! no clock.
 //!
 //! ```text
 //!  vdisplayd ──Source──► captured ──capture link──► encoded ──encode link──► transportd ──input link──► inputd
+//!                           └──────sound link──────►  └─────sound link──────►
 //! ```
 #![forbid(unsafe_code)]
 
@@ -22,6 +23,7 @@ pub mod input;
 pub mod message;
 pub mod pointer;
 pub mod pool;
+pub mod sound;
 pub mod timeline;
 
 pub use failure::{Failure, FailureClass};

@@ -103,6 +103,7 @@ impl Desk {
             serial: None,
             detour: None,
             output: None,
+            users: None,
             width: spec.width,
             height: spec.height,
             refresh_mhz: spec.refresh_mhz,

@@ -32,6 +32,8 @@ pub struct Line {
     pub turned: u64,
     /// What the source counted.
     pub source: Counts,
+    /// Whether there is sound, in words.
+    pub sound: String,
 }
 
 /// All sessions' lines.
@@ -43,6 +45,7 @@ impl board::Line for Line {
         entries.insert("backend", self.backend.into());
         entries.insert("why", self.why.into());
         entries.insert("read", self.read.into());
+        entries.insert("sound", self.sound.clone().into());
         if let Some(mode) = self.mode {
             entries.insert("mode", mode.to_string().into());
         }

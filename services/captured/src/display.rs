@@ -7,6 +7,7 @@ use crate::{
         pipewire::{Asked, PipeWire},
         wlroots::{SCREENCOPY, Wlroots},
     },
+    sound::Desks,
     tried::Tried,
 };
 use lumen_ipc::{
@@ -32,6 +33,16 @@ pub trait Display: Send + Sync {
         pulse: &Pulse,
     ) -> Result<Box<dyn Source>, Failure>;
 
+    /// A fresh connection to PipeWire; none by itself. May wait, beating `pulse`.
+    ///
+    /// # Errors
+    /// Why there is no sound.
+    fn sound(&self, _session: SessionId, _pulse: &Pulse) -> Result<OwnedFd, Failure> {
+        let text = "no sound: the pictures are a test picture, without a desktop";
+        let advice = "remove backend = \"pattern\" from captured.toml to get a desktop";
+        Err(Failure::new(FailureClass::Environment, text, advice))
+    }
+
     /// `session` needs its Output no more.
     fn release(&self, session: SessionId, pulse: &Pulse);
 }
@@ -40,12 +51,14 @@ pub trait Display: Send + Sync {
 pub struct Vdisplayd {
     bus: OnceLock<Bus>,
     ladder: Ladder,
+    desks: Desks,
 }
 
 impl Vdisplayd {
-    /// Not yet to be reached. What it gives is captured in a way that `ladder` has not set aside.
-    pub fn new(ladder: Ladder) -> Self {
-        Self { bus: OnceLock::new(), ladder }
+    /// Not yet to be reached. What it gives is captured in a way that `ladder` has not set aside; whose desktop it
+    /// is, `desks` are told.
+    pub fn new(ladder: Ladder, desks: Desks) -> Self {
+        Self { bus: OnceLock::new(), ladder, desks }
     }
 
     /// From now on it can be reached.
@@ -65,7 +78,23 @@ impl Display for Vdisplayd {
         let starting = || Failure::new(FailureClass::Temporary, "captured is starting", "wait a moment");
         let bus = self.bus.get().ok_or_else(starting)?;
         let call = async { bus.call(Stage::Vdisplayd, "Acquire", &(session.to_string(), spec)).await };
-        open(bus.wait(pulse, call).map_err(Failure::from)?, spec, &self.ladder)
+        let source: bus::Source = bus.wait(pulse, call).map_err(Failure::from)?;
+        self.desks.place(session, source.users.unwrap_or_default());
+        open(source, spec, &self.ladder)
+    }
+
+    fn sound(&self, session: SessionId, pulse: &Pulse) -> Result<OwnedFd, Failure> {
+        let starting = || Failure::new(FailureClass::Temporary, "captured is starting", "wait a moment");
+        let bus = self.bus.get().ok_or_else(starting)?;
+        let call = async { bus.call(Stage::Vdisplayd, "Sound", &session.to_string()).await };
+        let source: bus::SoundSource = bus.wait(pulse, call).map_err(Failure::from)?;
+        let unreadable = || {
+            let text = "no sound: vdisplayd answered without a connection to PipeWire";
+            let advice =
+                "install the same version of lumen-vdisplayd and lumen-captured, then restart lumen.target";
+            Failure::new(FailureClass::Internal, text, advice)
+        };
+        source.fd.map(OwnedFd::from).ok_or_else(unreadable)
     }
 
     fn release(&self, session: SessionId, pulse: &Pulse) {

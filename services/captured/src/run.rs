@@ -8,6 +8,7 @@ use crate::{
     display::Display,
     looks::Looks,
     recover,
+    sound::Desks,
     stage::{Output, Session},
     turn::turn,
 };
@@ -47,6 +48,8 @@ pub struct Common {
     pub pools: Arc<AtomicU32>,
     /// What the pointers look like.
     pub looks: Looks,
+    /// What the sounds know.
+    pub desks: Desks,
 }
 
 /// What has something to be read.
@@ -284,6 +287,7 @@ impl Bench {
 
     fn acquire(&mut self, spec: &OutputSpec) {
         self.source = None;
+        self.common.desks.await_sink(self.seat.session);
         match self.common.display.acquire(self.seat.session, spec, &self.seat.pulse) {
             Ok(source) => {
                 tracing::info!(SESSION = %self.seat.session, "pictures come by {}", source.name());

@@ -6,8 +6,12 @@ use crate::{
     display::{Display, Patterns, Vdisplayd},
     looks::{CLAIMED, Looks},
     run::{self, Common},
+    sound::{self, Desks},
 };
-use lumen_ipc::{Stage, bus::OutputSpec};
+use lumen_ipc::{
+    Stage,
+    bus::{OutputSpec, SinkSpec},
+};
 use lumen_stage::{
     Boot, Exit, Ladder, Sessions, boot,
     bus::{CallError, require_stage, session_id},
@@ -22,10 +26,14 @@ use zbus::{Connection, interface, message::Header};
 /// How long sessions may take to say goodbye when the stage stops.
 const GOODBYE: Duration = Duration::from_secs(1);
 
+/// Channels of a sink before anybody asks for others.
+const STEREO: u32 = 2;
+
 /// The interface that encoded calls.
 #[derive(Clone)]
 pub struct Capture1 {
     sessions: Sessions<OutputSpec>,
+    sounds: Sessions<SinkSpec>,
 }
 
 #[interface(name = "org.lumen.Capture1")]
@@ -42,7 +50,29 @@ impl Capture1 {
         require_stage(bus, &header, Stage::Encoded).await?;
         let session = session_id(session)?;
         spec.mode().map_err(|error| CallError::Request(error.to_string()))?;
+        if !self.sounds.list().contains(&session) {
+            // Nobody reads it yet; but the sink must be there before the program on the Output is.
+            drop(self.sounds.open(session, SinkSpec { channels: STEREO }));
+        }
         Ok(self.sessions.open(session, spec)?.into())
+    }
+
+    /// Opens the sound of `session` or attaches to it again; the answer is one end of its link.
+    #[zbus(out_args("link"))]
+    async fn open_sound(
+        &self,
+        session: &str,
+        spec: SinkSpec,
+        #[zbus(connection)] bus: &Connection,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<zbus::OwnedFd, CallError> {
+        require_stage(bus, &header, Stage::Encoded).await?;
+        let session = session_id(session)?;
+        if !matches!(spec.channels, STEREO | 6 | 8) {
+            let text = format!("{} channels are not 2, 6 or 8\nask for 2", spec.channels);
+            return Err(CallError::Request(text));
+        }
+        Ok(self.sounds.open(session, spec)?.into())
     }
 }
 
@@ -53,7 +83,8 @@ impl Capture1 {
 pub async fn serve(mut boot: Boot<Config>) -> Result<(), Exit> {
     let ladder = Ladder::take(&mut boot.stored, boot.config.set_aside.0)?;
     let looks = Looks::adopt(std::mem::take(&mut boot.stored));
-    let vdisplayd = Arc::new(Vdisplayd::new(ladder.clone()));
+    let desks = Desks::new(boot.is_heir);
+    let vdisplayd = Arc::new(Vdisplayd::new(ladder.clone(), desks.clone()));
     let (display, idle, why): (Arc<dyn Display>, _, _) = match boot.config.backend {
         Backend::Auto => {
             (vdisplayd.clone(), "none", "each session's backend follows the Output that vdisplayd gives")
@@ -68,9 +99,12 @@ pub async fn serve(mut boot: Boot<Config>) -> Result<(), Exit> {
         board: board.clone(),
         pools: Arc::new(AtomicU32::new(1)),
         looks: looks.clone(),
+        desks,
     };
-    let sessions = Sessions::new(boot.pulses.clone(), move |seat| run::run(seat, common.clone()));
-    let capture = Capture1 { sessions: sessions.clone() };
+    let pictures = common.clone();
+    let sessions = Sessions::new(boot.pulses.clone(), move |seat| run::run(seat, pictures.clone()));
+    let sounds = sound::service::sessions(&common, &sessions, &boot.pulses, boot.is_heir);
+    let capture = Capture1 { sessions: sessions.clone(), sounds: sounds.clone() };
     let descents = ladder.clone();
     let status = Stage1::new(boot.stage, boot.generation, move |report| {
         let taken = |line: &Line| (!line.backend.is_empty()).then_some((line.backend, line.why));
@@ -83,6 +117,11 @@ pub async fn serve(mut boot: Boot<Config>) -> Result<(), Exit> {
         .bus(move |builder| builder.serve_at(path, capture.clone()).serve_at(path, status.clone()))
         .await?;
     vdisplayd.connect(bus.clone());
+    let clean = {
+        let (display, pulses, sounds) = (common.display, boot.pulses.clone(), sounds.clone());
+        move || sound::service::clean(display.clone(), &pulses, sounds.clone())
+    };
+    let is_heir = boot.is_heir;
     let work = async move {
         let fallen = ladder.fallen();
         tokio::pin!(fallen);
@@ -90,9 +129,15 @@ pub async fn serve(mut boot: Boot<Config>) -> Result<(), Exit> {
             Ok(exit) => exit,
             Err(_) => {
                 looks.forget_unclaimed();
+                if is_heir {
+                    clean();
+                }
                 fallen.await
             }
         }
     };
-    boot::serve(&bus, &boot.pulses, work, sessions.close_all(GOODBYE)).await
+    let goodbye = async {
+        tokio::join!(sessions.close_all(GOODBYE), sounds.close_all(GOODBYE));
+    };
+    boot::serve(&bus, &boot.pulses, work, goodbye).await
 }

@@ -30,6 +30,11 @@ impl<L: Line> Board<L> {
         change(self.lines().entry(session).or_default());
     }
 
+    /// Changes the line of `session` if it has one.
+    pub fn change(&self, session: SessionId, change: impl FnOnce(&mut L)) {
+        self.lines().get_mut(&session).map(change);
+    }
+
     /// The line of `session`, if it has one.
     pub fn read(&self, session: SessionId) -> Option<L> {
         self.lines().get(&session).cloned()
@@ -73,6 +78,7 @@ mod tests {
     #[test]
     fn a_line_is_there_from_its_first_writing_until_it_is_erased() {
         let (board, one) = (Board::<Count>::default(), SessionId([1; 16]));
+        board.change(one, |line| line.0 += 1);
         assert_eq!(board.read(one), None);
         board.write(one, |line| line.0 += 1);
         board.clone().write(one, |line| line.0 += 1);

@@ -18,6 +18,7 @@ use crate::{
     backends::Made,
     config::App,
     places::find_program,
+    sound,
     systemd::{SystemdError, TransientUnit, UnitState, UserManager},
     units,
 };
@@ -159,6 +160,9 @@ fn unit(session: SessionId, app: &App, program: String, made: &Made) -> Transien
         "XDG_SESSION_TYPE=wayland".to_owned(),
         format!("XDG_CURRENT_DESKTOP={}", if made.backend == "mutter" { "GNOME" } else { "sway" }),
     ];
+    if !sound::is_users(made.backend) {
+        environment.extend(sound::environment(session));
+    }
     let mut unset = vec!["WAYLAND_SOCKET".to_owned()];
     for (variable, value) in [("WAYLAND_DISPLAY", &made.wayland), ("DISPLAY", &made.display)] {
         match value {
@@ -203,6 +207,7 @@ mod tests {
         assert_eq!(unit.start, ["/usr/bin/game", "--full"]);
         assert!(unit.environment.contains(&"WAYLAND_DISPLAY=wayland-3".to_owned()));
         assert!(unit.unset.contains(&"DISPLAY".to_owned()));
+        assert!(sound::environment(SessionId([3; 16])).iter().all(|line| unit.environment.contains(line)));
         assert_eq!(unit.stops_with, ["lumen.target", "lumen-output-x.service"]);
     }
 }

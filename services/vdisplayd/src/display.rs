@@ -1,12 +1,16 @@
 //! `org.lumen.Display1`, the interface that captured and inputd call. It only passes orders on to the one loop of [`crate::run`].
 
+use std::path::PathBuf;
+
 use lumen_ipc::{
     Failure, FailureClass, SessionId, Stage,
-    bus::{OutputSpec, SeatSource, Source},
+    bus::{OutputSpec, SeatSource, SoundSource, Source},
 };
 use lumen_stage::bus::{CallError, require_stage, session_id};
 use tokio::sync::{mpsc, oneshot};
 use zbus::{Connection, interface, message::Header, object_server::SignalEmitter};
+
+use crate::sound;
 
 /// What the loop is asked to do.
 #[derive(Debug)]
@@ -51,12 +55,13 @@ pub enum Order {
 pub struct Display1 {
     orders: mpsc::Sender<Order>,
     apps: Vec<String>,
+    runtime: PathBuf,
 }
 
 impl Display1 {
-    /// Passes what it is asked on to `orders`; a session may name one of `apps`.
-    pub fn new(orders: mpsc::Sender<Order>, apps: Vec<String>) -> Self {
-        Self { orders, apps }
+    /// Passes what it is asked on to `orders`; a session may name one of `apps`. The user's sockets lie in `runtime`.
+    pub fn new(orders: mpsc::Sender<Order>, apps: Vec<String>, runtime: PathBuf) -> Self {
+        Self { orders, apps, runtime }
     }
 
     async fn order<T>(
@@ -131,6 +136,19 @@ impl Display1 {
         let session = session_id(session)?;
         let (answer, answered) = oneshot::channel();
         self.order(Order::Seat { session, answer }, answered).await
+    }
+
+    /// A fresh connection to the user's PipeWire, where the sound of `session` is. Makes nothing.
+    #[zbus(out_args("source"))]
+    async fn sound(
+        &self,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] bus: &Connection,
+        session: &str,
+    ) -> Result<SoundSource, CallError> {
+        require_stage(bus, &header, Stage::Captured).await?;
+        session_id(session)?;
+        Ok(sound::source(&self.runtime)?)
     }
 
     /// The app of `session` ended by itself; `text` says how, `advice` what to do. The Output is still there.

@@ -15,6 +15,7 @@ pub mod recover;
 pub mod run;
 pub mod shown;
 mod sleep;
+pub mod sound;
 pub mod stage;
 pub mod systemd;
 pub mod units;

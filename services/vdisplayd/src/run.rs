@@ -38,6 +38,7 @@ use crate::{
     recover,
     shown::{Shown, ShownOutput},
     sleep::SleepWatch,
+    sound,
     stage::Displays,
     systemd::UserManager,
     watch,
@@ -78,7 +79,8 @@ pub async fn run(mut boot: Boot<Config>) -> Result<(), Exit> {
     let shown = run.shown.clone();
     let status = Stage1::new(boot.stage, boot.generation, move |report| shown.fill(report));
     let path = boot.stage.object_path();
-    let display = Display1::new(orders.clone(), boot.config.apps.keys().cloned().collect());
+    let apps = boot.config.apps.keys().cloned().collect();
+    let display = Display1::new(orders.clone(), apps, run.places.runtime.clone());
     let bus = boot
         .bus(move |builder| builder.serve_at(path, display.clone()).serve_at(path, status.clone()))
         .await?;
@@ -342,6 +344,7 @@ fn source(acquired: Acquired) -> Source {
         serial: None,
         detour: detour.then_some(true),
         output: made.output,
+        users: sound::is_users(made.backend).then_some(true),
         width: made.mode.width,
         height: made.mode.height,
         refresh_mhz: made.mode.refresh_mhz,

@@ -8,6 +8,7 @@ use lumen_captured::{
     display::{Display, open},
     looks::Looks,
     run::{Common, run},
+    sound::Desks,
 };
 use lumen_ipc::{
     Failure, Generation, SessionId, Stage,
@@ -183,6 +184,7 @@ impl Display for Direct {
             kind: "wayland".into(),
             fd: Some(std::os::fd::OwnedFd::from(fd).into()),
             output: Some(self.name.into()),
+            users: None,
             node: None,
             serial: None,
             detour: None,
@@ -220,6 +222,8 @@ impl Captured {
             board: board.clone(),
             pools,
             looks: Looks::default(),
+            // No program waits for a sink.
+            desks: Desks::new(true),
         };
         let sessions = Sessions::new(Pulses::default(), move |seat| run(seat, common.clone()));
         Self { sessions, board }

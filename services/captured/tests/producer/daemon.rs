@@ -68,6 +68,15 @@ impl Daemon {
         end(&mut self.manager);
     }
 
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// A program of the daemon's user.
+    pub fn command(&self, program: &str) -> Command {
+        command(&self.dir, program)
+    }
+
     pub fn socket(&self) -> PathBuf {
         self.dir.join("pipewire-0")
     }

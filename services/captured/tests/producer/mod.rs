@@ -150,6 +150,7 @@ impl Display for Node {
             serial: None,
             detour: Some(self.detour.load(Relaxed)),
             output: None,
+            users: None,
             width: spec.width,
             height: spec.height,
             refresh_mhz: spec.refresh_mhz,

@@ -5,15 +5,10 @@
 //!
 //! **Invariant:** no thread but the session's own runs here. libpipewire starts one for its data loop; it is stopped at
 //! once and its loop run by [`Connection::iterate`], so that a picture is dequeued on the thread that sends it on.
-//!
-//! The configuration of the machine is not read: it would load modules (real-time scheduling over D-Bus) that the
-//! sandbox refuses anyway. Needed are `module-protocol-native` and `module-client-node`.
-#![allow(
-    unsafe_code,
-    reason = "libpipewire is C, and its Rust layer has no data loop, no modules and no raw buffers"
-)]
+#![allow(unsafe_code, reason = "libpipewire is C, and its Rust layer has no raw buffers")]
 
 use super::{
+    context::{context, data_loop, readable},
     format::Pod,
     memory::BufferRef,
     said::{self, Heard, Said},
@@ -23,7 +18,7 @@ use pipewire::{
     context::ContextRc,
     core::{self, CoreRc},
     link::{Link, LinkListener},
-    loop_::{Loop, LoopRc, Timeout},
+    loop_::{LoopRc, Timeout},
     node::{Node, NodeListener},
     permissions::PermissionFlags,
     properties::{PropertiesBox, properties},
@@ -43,15 +38,9 @@ use std::{
     cell::Cell,
     ffi::CStr,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
-    ptr::{self, NonNull},
+    ptr::NonNull,
     rc::Rc,
 };
-
-/// Modules without which there is no connection and no stream: the first speaks with the daemon, the second shares buffers
-/// with it. The third because libpipewire makes a stream's node by the adapter's factory, and fails with "no adapter
-/// factory found" without it, although ours converts nothing.
-const MODULES: [&CStr; 3] =
-    [c"libpipewire-module-protocol-native", c"libpipewire-module-client-node", c"libpipewire-module-adapter"];
 
 /// Everything of one connection. Fields are dropped from the first to the last: libpipewire wants listeners gone before
 /// what they listen to.
@@ -290,59 +279,6 @@ pub fn check_library() -> Result<(), SourceError> {
     pipewire::init();
     let main = LoopRc::new(None).map_err(|_| SourceError::PipeWire { what: "making a loop" })?;
     context(&main).map(drop)
-}
-
-fn context(main: &LoopRc) -> Result<ContextRc, SourceError> {
-    let properties = properties! {
-        "config.name" => "null",
-        "application.name" => "lumen",
-        // Since 1.2 this alone keeps the data loop in the main one.
-        "context.num-data-loops" => "0",
-        // Locking would be refused, and no real-time thread reads it.
-        "mem.allow-mlock" => "false",
-        // Warnings are about parts that are left out on purpose; what fails is told by us.
-        "log.level" => "1",
-    };
-    let failed = |_| SourceError::PipeWire { what: "making a context" };
-    let context = ContextRc::new(main, Some(properties)).map_err(failed)?;
-    for module in MODULES {
-        // SAFETY: the context lives, the name is a C string, and no arguments or properties are given.
-        let loaded = unsafe {
-            sys::pw_context_load_module(context.as_raw_ptr(), module.as_ptr(), ptr::null(), ptr::null_mut())
-        };
-        if loaded.is_null() {
-            return Err(SourceError::PipeWireModule { name: module.to_str().unwrap_or_default() });
-        }
-    }
-    if let Some(data) = NonNull::new(raw_data_loop(&context)) {
-        // SAFETY: the context lives and with it its data loop; stopping one that never started is a no-op.
-        unsafe { sys::pw_data_loop_stop(data.as_ptr()) };
-    }
-    Ok(context)
-}
-
-fn raw_data_loop(context: &ContextRc) -> *mut sys::pw_data_loop {
-    // SAFETY: the context lives; since 1.2 the answer may be null.
-    unsafe { sys::pw_context_get_data_loop(context.as_raw_ptr()) }
-}
-
-fn data_loop(context: &ContextRc) -> Option<&Loop> {
-    let data = NonNull::new(raw_data_loop(context))?;
-    // SAFETY: the data loop lives as long as its context, which is borrowed; `Loop` is a transparent wrapper.
-    unsafe {
-        let inner = sys::pw_data_loop_get_loop(data.as_ptr());
-        inner.cast::<Loop>().as_ref()
-    }
-}
-
-/// A descriptor that is readable when one of the loops is.
-fn readable(main: &LoopRc, data: Option<&Loop>) -> Result<OwnedFd, SourceError> {
-    let system = |errno| SourceError::System { what: "watching PipeWire", errno };
-    let both = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(system)?;
-    for fd in [Some(main.fd()), data.map(Loop::fd)].into_iter().flatten() {
-        epoll::add(&both, fd, epoll::EventData::new_u64(0), epoll::EventFlags::IN).map_err(system)?;
-    }
-    Ok(both)
 }
 
 fn pods(params: &[Pod]) -> Vec<&pod::Pod> {

@@ -17,6 +17,7 @@
 
 mod admission;
 mod connection;
+pub(crate) mod context;
 mod copying;
 mod cursor;
 mod format;

@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep};
 use super::ipc::Ipc;
 use crate::{
     places::{Places, find_program, has_render_node},
+    sound,
     systemd::{SystemdError, TransientUnit, UnitState, UserManager},
     units,
 };
@@ -118,6 +119,8 @@ async fn start_with(
         "XDG_CURRENT_DESKTOP=sway".to_owned(),
         "XDG_SESSION_TYPE=wayland".to_owned(),
     ];
+    // For what is started from within it.
+    environment.extend(sound::environment(session));
     if renderer == Renderer::Pixman {
         environment.push("WLR_RENDERER=pixman".to_owned());
     }

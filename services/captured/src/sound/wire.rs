@@ -1,0 +1,147 @@
+//! What PipeWire is told of sinks and streams, and what it says of them.
+
+use lumen_ipc::{SessionId, bus::sink_name, sound::RATE};
+use pipewire::{
+    core::{self, CoreRc},
+    properties::{PropertiesBox, properties},
+    registry::{self, RegistryRc},
+    spa::{
+        param::{
+            ParamType,
+            audio::{AudioFormat, AudioInfoRaw},
+        },
+        pod::{Object, Value, serialize::PodSerializer},
+        sys,
+    },
+    stream::{StreamListener, StreamRc, StreamState},
+    types::ObjectType,
+};
+use std::{cell::RefCell, collections::VecDeque, io::Cursor, rc::Rc};
+
+/// The channels of 7.1, of which 5.1 and stereo have the first; as clients have them.
+const CHANNELS: [(u32, &str); 8] = [
+    (sys::SPA_AUDIO_CHANNEL_FL, "FL"),
+    (sys::SPA_AUDIO_CHANNEL_FR, "FR"),
+    (sys::SPA_AUDIO_CHANNEL_FC, "FC"),
+    (sys::SPA_AUDIO_CHANNEL_LFE, "LFE"),
+    (sys::SPA_AUDIO_CHANNEL_RL, "RL"),
+    (sys::SPA_AUDIO_CHANNEL_RR, "RR"),
+    (sys::SPA_AUDIO_CHANNEL_SL, "SL"),
+    (sys::SPA_AUDIO_CHANNEL_SR, "SR"),
+];
+
+/// What was said.
+#[derive(Debug)]
+pub(super) enum Said {
+    /// There is a node.
+    Node { id: u32, name: String, nick: String },
+    /// The object with this id is gone.
+    Gone(u32),
+    /// All that was asked before has been told.
+    Listed,
+    /// The daemon refused something; `object` 0 is the connection itself.
+    Refused { object: u32, message: String },
+    /// The stream is in this state.
+    State(StreamState),
+}
+
+/// Where callbacks put what they hear.
+pub(super) type Heard = Rc<RefCell<VecDeque<Said>>>;
+
+/// Hears a connection and what it lists.
+pub(super) fn listen(
+    core: &CoreRc,
+    registry: &RegistryRc,
+    heard: &Heard,
+) -> (core::Listener, registry::Listener) {
+    let [listed, refused, found, gone] = std::array::from_fn(|_| heard.clone());
+    let core = core
+        .add_listener_local()
+        .done(move |_, _| listed.borrow_mut().push_back(Said::Listed))
+        .error(move |object, _, _, message| {
+            refused.borrow_mut().push_back(Said::Refused { object, message: message.to_owned() });
+        })
+        .register();
+    let registry = registry
+        .add_listener_local()
+        .global(move |object| {
+            let Some(properties) = object.props.filter(|_| object.type_ == ObjectType::Node) else { return };
+            let [name, nick] =
+                ["node.name", "node.nick"].map(|key| properties.get(key).unwrap_or_default().to_owned());
+            found.borrow_mut().push_back(Said::Node { id: object.id, name, nick });
+        })
+        .global_remove(move |id| gone.borrow_mut().push_back(Said::Gone(id)))
+        .register();
+    (core, registry)
+}
+
+/// Hears a stream.
+pub(super) fn listen_stream(stream: &StreamRc, heard: &Heard) -> Result<StreamListener<()>, pipewire::Error> {
+    let heard = heard.clone();
+    let push = move |_: &_, (): &mut (), _, new| heard.borrow_mut().push_back(Said::State(new));
+    stream.add_local_listener::<()>().state_changed(push).register()
+}
+
+/// How many channels a sink has, which the daemon tells of no node by itself.
+pub(super) fn nick(channels: usize) -> String {
+    format!("lumen {channels}")
+}
+
+/// What makes a session's sink.
+pub(super) fn sink(session: SessionId, channels: usize) -> PropertiesBox {
+    let positions: Vec<&str> = CHANNELS.iter().take(channels).map(|(_, name)| *name).collect();
+    properties! {
+        "factory.name" => "support.null-audio-sink",
+        "node.name" => sink_name(session),
+        "node.nick" => nick(channels),
+        "node.description" => "Sound of a stream (lumen)",
+        "media.class" => "Audio/Sink",
+        "object.linger" => "true",
+        "audio.rate" => RATE.to_string(),
+        "audio.channels" => channels.to_string(),
+        "audio.position" => positions.join(","),
+        // What a person turns down here is quieter at the client.
+        "monitor.channel-volumes" => "true",
+        // Never the default one of a machine that has another.
+        "priority.session" => "0",
+        "priority.driver" => "0",
+    }
+}
+
+/// What makes the stream that reads a monitor: that of `sink`, or of the default sink.
+pub(super) fn stream(sink: Option<&str>) -> PropertiesBox {
+    let mut properties = properties! {
+        "media.type" => "Audio",
+        "media.category" => "Capture",
+        "media.role" => "Production",
+        "node.name" => "lumen-captured-sound",
+        "stream.capture.sink" => "true",
+        // Because what waits for a whole quantum of 21 ms is late by it.
+        "node.latency" => "240/48000",
+    };
+    if let Some(sink) = sink {
+        properties.insert("target.object", sink);
+        // Without its sink it must not hear somebody else's.
+        properties.insert("node.dont-reconnect", "true");
+    }
+    properties
+}
+
+/// Interleaved samples of 16 bits: what Opus takes.
+pub(super) fn format(channels: usize) -> Vec<u8> {
+    let mut info = AudioInfoRaw::new();
+    info.set_format(AudioFormat::S16LE);
+    info.set_rate(RATE);
+    info.set_channels(channels as u32);
+    let mut positions = [0; sys::SPA_AUDIO_MAX_CHANNELS as usize];
+    positions.iter_mut().zip(CHANNELS.iter().take(channels)).for_each(|(to, (channel, _))| *to = *channel);
+    info.set_position(positions);
+    info.set_flags(pipewire::spa::param::audio::AudioInfoRawFlags::empty());
+    let object = Object {
+        type_: sys::SPA_TYPE_OBJECT_Format,
+        id: ParamType::EnumFormat.as_raw(),
+        properties: info.into(),
+    };
+    let written = PodSerializer::serialize(Cursor::new(Vec::new()), &Value::Object(object));
+    written.map(|(bytes, _)| bytes.into_inner()).expect("a list of bytes takes all")
+}
