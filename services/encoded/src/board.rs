@@ -35,6 +35,8 @@ pub struct Line {
     pub bad_pointers: u64,
     /// Pictures that could not be encoded.
     pub errors: u64,
+    /// Whether there is sound, in words.
+    pub sound: String,
 }
 
 /// All sessions' lines.
@@ -48,6 +50,7 @@ impl board::Line for Line {
         entries.insert("kernel", (*kernel).into());
         entries.insert("read", self.read.into());
         entries.insert("bitrate_bps", self.bitrate_bps.into());
+        entries.insert("sound", self.sound.clone().into());
         entries.insert("qp", self.grain.into());
         if let Some(mode) = self.mode {
             entries.insert("mode", mode.to_string().into());

@@ -5,7 +5,10 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use lumen_ipc::{Failure, FailureClass, SessionId, Stage, bus::OutputSpec};
+use lumen_ipc::{
+    Failure, FailureClass, SessionId, Stage,
+    bus::{OutputSpec, SinkSpec},
+};
 use lumen_stage::{Bus, pulse::Pulse};
 
 use crate::config::Memory;
@@ -17,6 +20,12 @@ pub trait Capture: Send + Sync {
     /// # Errors
     /// What to tell the reader.
     fn open(&self, session: SessionId, spec: &OutputSpec, pulse: &Pulse) -> Result<OwnedFd, Failure>;
+
+    /// One end of a link for the session's sound. May wait, beating `pulse`.
+    ///
+    /// # Errors
+    /// What to tell the reader.
+    fn open_sound(&self, session: SessionId, spec: &SinkSpec, pulse: &Pulse) -> Result<OwnedFd, Failure>;
 }
 
 /// captured, over lumen's bus. Cloning shares it.
@@ -46,5 +55,14 @@ impl Capture for Captured {
         let memory = matches!(self.memory, Memory::Dmabuf).then(|| "dmabuf".to_owned());
         let spec = OutputSpec { memory, ..spec.clone() };
         bus.wait(pulse, bus.open(Stage::Captured, session, &spec)).map_err(Failure::from)
+    }
+
+    fn open_sound(&self, session: SessionId, spec: &SinkSpec, pulse: &Pulse) -> Result<OwnedFd, Failure> {
+        let starting = || Failure::new(FailureClass::Temporary, "encoded is starting", "wait a moment");
+        let bus = self.bus.get().ok_or_else(starting)?;
+        let body = (session.to_string(), spec);
+        let call = async { bus.call(Stage::Captured, "OpenSound", &body).await };
+        let fd: zbus::OwnedFd = bus.wait(pulse, call).map_err(Failure::from)?;
+        Ok(fd.into())
     }
 }

@@ -27,6 +27,7 @@ pub mod run;
 pub mod rungs;
 pub mod service;
 pub mod soften;
+pub mod sound;
 pub mod stage;
 #[cfg(test)]
 mod synthetic;

@@ -2,7 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use lumen_ipc::{Stage, bus::StreamSpec};
+use lumen_ipc::{
+    Stage,
+    bus::{SoundSpec, StreamSpec},
+};
 use lumen_stage::{
     Boot, Exit, Ladder, Sessions, boot,
     bus::{CallError, require_stage, session_id},
@@ -17,6 +20,7 @@ use crate::{
     config::Config,
     run::{self, Common, MIN_BITRATE_BPS},
     rungs::Rungs,
+    sound::{packer::Packer, run as sound},
 };
 
 /// How long sessions may take to say goodbye when the stage stops.
@@ -29,6 +33,7 @@ const INHERITANCE_NS: u64 = 1_000_000_000;
 #[derive(Clone)]
 pub struct Encode1 {
     sessions: Sessions<StreamSpec>,
+    sounds: Sessions<SoundSpec>,
 }
 
 #[interface(name = "org.lumen.Encode1")]
@@ -46,6 +51,21 @@ impl Encode1 {
         let session = session_id(session)?;
         check(&spec).map_err(CallError::Request)?;
         Ok(self.sessions.open(session, spec)?.into())
+    }
+
+    /// Opens the sound of `session` or attaches to it again; the answer is one end of its link.
+    #[zbus(out_args("link"))]
+    async fn open_sound(
+        &self,
+        session: &str,
+        spec: SoundSpec,
+        #[zbus(connection)] bus: &Connection,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<zbus::OwnedFd, CallError> {
+        require_stage(bus, &header, Stage::Transportd).await?;
+        let session = session_id(session)?;
+        Packer::new(&spec).map_err(|error| CallError::Request(error.to_string()))?;
+        Ok(self.sounds.open(session, spec)?.into())
     }
 }
 
@@ -89,8 +109,15 @@ pub async fn serve(mut boot: Boot<Config>) -> Result<(), Exit> {
         factory: Arc::new(rungs.clone()),
         board: board.clone(),
     };
+    let heard = sound::Common {
+        generation: common.generation,
+        lease: common.lease,
+        capture: common.capture.clone(),
+        board: board.clone(),
+    };
+    let sounds = Sessions::new(boot.pulses.clone(), move |seat| sound::run(seat, heard.clone()));
     let sessions = Sessions::new(boot.pulses.clone(), move |seat| run::run(seat, common.clone()));
-    let encode = Encode1 { sessions: sessions.clone() };
+    let encode = Encode1 { sessions: sessions.clone(), sounds: sounds.clone() };
     let in_use = |line: &Line| (!line.backend.0.is_empty()).then(|| line.backend.0.clone());
     let descents = ladder.clone();
     let status = Stage1::new(boot.stage, boot.generation, move |report| {
@@ -105,7 +132,10 @@ pub async fn serve(mut boot: Boot<Config>) -> Result<(), Exit> {
         .bus(move |builder| builder.serve_at(path, encode.clone()).serve_at(path, status.clone()))
         .await?;
     captured.connect(bus.clone());
-    let goodbye = sessions.close_all(GOODBYE);
+    let goodbye = async {
+        sounds.close_all(GOODBYE / 2).await;
+        sessions.close_all(GOODBYE).await;
+    };
     boot::serve(&bus, &boot.pulses, ladder.fallen(), goodbye).await
 }
 

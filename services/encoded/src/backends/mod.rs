@@ -2,6 +2,7 @@
 
 pub mod kernel;
 pub mod openh264;
+pub mod opus;
 
 use std::fmt;
 

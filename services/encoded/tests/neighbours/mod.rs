@@ -16,7 +16,7 @@ use lumen_encoded::{
 };
 use lumen_ipc::{
     Damage, Failure, Generation, Mode, Rect, SessionId, Stage, Timeline,
-    bus::{OutputSpec, StreamSpec},
+    bus::{OutputSpec, SinkSpec, StreamSpec},
     capture::{Frame, FromCapture, ToCapture},
     encode::{AccessUnit, FromEncode, ToEncode},
     pointer::{Pointer, PointerBitmap},
@@ -55,6 +55,10 @@ impl Capture for Doors {
         let (ours, theirs) = link::pair().unwrap();
         self.0.lock().unwrap().send(theirs).unwrap();
         Ok(ours)
+    }
+
+    fn open_sound(&self, _: SessionId, _: &SinkSpec, _: &Pulse) -> Result<OwnedFd, Failure> {
+        unreachable!("nobody asks for sound here")
     }
 }
 
