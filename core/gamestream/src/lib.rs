@@ -16,6 +16,7 @@
 //!                       └ Record   │ (written before poll_output is drained)
 //! UDP 47998         ping::Ping ◄───┘
 //!                   AccessUnit ─► video::Packetiser ─► video::Batch ─► lumen_core::Pacer ─► datagrams
+//! UDP 48000         ping::Ping, Opus ─► audio::AudioPacketiser ─► datagrams
 //! ```
 //!
 //! # A session, as its owner sees it
@@ -54,6 +55,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod audio;
 pub mod control;
 pub mod enet;
 pub mod hex;

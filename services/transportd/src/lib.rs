@@ -6,7 +6,7 @@
 //!                                ▼
 //!  client ◄──UDP── video: one thread a session, link + ring → packetise → FEC → seal → GSO
 //! ```
-//! Moonlight clients come by [`gamestream`], which has its own sockets and the same sessions.
+//! Moonlight clients come by [`gamestream`], which has its own sockets and the same sessions; they get [`sound`] as well.
 //!
 //! **Invariant:** nothing is sent to an address from which nothing authenticated came: QUIC's handshake on one port, a
 //! sealed hello on the other; in GameStream the number or token that its client was told under its key.
@@ -26,6 +26,7 @@ pub mod record;
 pub mod recover;
 pub mod run;
 pub mod sockets;
+pub mod sound;
 pub mod stage;
 pub mod transport1;
 pub mod upstream;

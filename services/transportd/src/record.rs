@@ -3,9 +3,11 @@
 //! ```text
 //! 0     magic 8 ‖ version u32 ‖ unused u32
 //! 16    slot of [`Fixed`], written once before the descriptor is stored        slot = checksum 8 ‖ length u32 ‖ bytes
-//! 2048  sequence u64 ‖ next_frame u64 ‖ bitrate u64 ‖ adoptions u64 ‖ mode u64 ‖ texts u64 ‖ pointer u64 ‖ playing u64 ‖ control u64 ‖ parity u64
-//!                                                                                          each one store, never torn
+//! 2048  sequence u64 ‖ next_frame u64 ‖ bitrate u64 ‖ adoptions u64 ‖ mode u64 ‖ texts u64 ‖ pointer u64 ‖ playing u64 ‖ control u64 ‖
+//!       parity u64 ‖ packets of sound u64                                                  each one store, never torn
+//! 2136  slot of [`SoundTerms`], written once
 //! 2304  slot of [`Way`]  ‖  2560  slot of [`Way`]: written in turn; the valid one with the higher turn counts
+//! 2432, 2688  the same, of the sound
 //! 2816  slot of [`Terms`], written once, of a GameStream session
 //! 3584  slot of [`Grip`]  ‖  3840  slot of [`Grip`]: written in turn, likewise; of a lumen/1 session
 //! 4096  slot of [`Talk`]  ‖  96 KiB on, slot of [`Talk`]: written in turn, likewise; only where there are terms
@@ -13,12 +15,13 @@
 //! **Invariant:** a number is advanced here before anything that carries it is sealed, so that a restart goes on at a
 //! number that nobody has seen.
 //!
-//! Version 1 ended with `adoptions`, version 2 with `texts`, version 3 with the ways, version 4 had no grip, version 5 no parity;
-//! what came after reads as zero, which means: the mode of the launch, no text yet, the pointer in the picture, lumen/1, nothing held,
-//! as little parity as there is.
+//! Version 1 ended with `adoptions`, version 2 with `texts`, version 3 with the ways, version 4 had no grip, version 5 neither parity nor
+//! sound; what came after reads as zero, which means: the mode of the launch, no text yet, the pointer in the picture, lumen/1,
+//! nothing held, as little parity as there is, no sound.
 
 pub(crate) mod gamestream;
 mod slot;
+pub(crate) mod sound;
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -40,6 +43,7 @@ use serde::{Deserialize, Serialize};
 
 pub use gamestream::{ControlNumbers, Talk, Terms};
 use slot::{read, read_slot, write, write_slot};
+pub use sound::{PacketNumbers, SoundTerms};
 
 use crate::{peers::hands::Held, recover, video::outlet::Destination};
 
@@ -62,6 +66,7 @@ const PLAYING: usize = 2104;
 const CONTROL: usize = 2112;
 const PARITY: usize = 2120;
 const WAYS: [usize; 2] = [2304, 2560];
+const SOUND_WAYS: [usize; 2] = [2432, 2688];
 const GRIPS: [usize; 2] = [3584, 3840];
 
 /// Incarnations in a row that may adopt a session without its client coming back: a session on which each of them
@@ -94,7 +99,25 @@ pub struct Fixed {
     pub datagram_len: u16,
 }
 
-/// Where video goes.
+/// What goes to a client over a socket of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Road {
+    /// Pictures.
+    Video,
+    /// Sound.
+    Sound,
+}
+
+impl Road {
+    const fn places(self) -> [usize; 2] {
+        match self {
+            Self::Video => WAYS,
+            Self::Sound => SOUND_WAYS,
+        }
+    }
+}
+
+/// Where one of them goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 struct Way {
     turn: u64,
@@ -271,19 +294,19 @@ impl Record {
         self.set_number(POINTER, is_separate.into());
     }
 
-    /// Where video goes, and the number of the hello that said so.
-    pub fn way(&self) -> Option<(Destination, u64)> {
-        let way = newest(&self.lock())?;
+    /// Where what takes `road` goes, and the number of the hello that said so.
+    pub fn way(&self, road: Road) -> Option<(Destination, u64)> {
+        let way = newest(&self.lock(), road)?;
         let destination = Destination { to: way.to, from: way.from };
         Some((destination, way.hello))
     }
 
     /// A hello came.
-    pub fn set_way(&self, destination: Destination, hello: u64) {
+    pub fn set_way(&self, road: Road, destination: Destination, hello: u64) {
         let mut memory = self.lock();
-        let turn = newest(&memory).map_or(1, |way| way.turn + 1);
+        let turn = newest(&memory, road).map_or(1, |way| way.turn + 1);
         let way = Way { turn, hello, to: destination.to, from: destination.from };
-        let [even, odd] = WAYS;
+        let [even, odd] = road.places();
         // An address and a few numbers always fit a slot.
         let _ = write_slot(&mut memory, if turn.is_multiple_of(2) { even } else { odd }, &way);
     }
@@ -344,8 +367,8 @@ fn launched_mode(fixed: &Fixed) -> Mode {
     Mode { width, height, refresh_mhz }
 }
 
-fn newest(memory: &SharedMemory) -> Option<Way> {
-    let ways = WAYS.into_iter().filter_map(|at| read_slot::<Way>(memory, at));
+fn newest(memory: &SharedMemory, road: Road) -> Option<Way> {
+    let ways = road.places().into_iter().filter_map(|at| read_slot::<Way>(memory, at));
     ways.max_by_key(|way| way.turn)
 }
 

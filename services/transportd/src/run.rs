@@ -73,6 +73,7 @@ pub async fn run(mut boot: Boot<Config>) -> Result<(), Exit> {
             gates: Gates {
                 lumen1: Gate { paths: facts.paths, outlet: facts.outlet, port: facts.video.port() },
                 gamestream: ground.map(|ground| ground.gate.clone()),
+                sound: ground.map(|ground| ground.sound.clone()),
             },
             patience: boot.config.resume.0,
             keep: boot.config.keep.0,

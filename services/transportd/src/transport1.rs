@@ -183,12 +183,13 @@ impl Transport1 {
 
     /// The running sessions: `session` (s), `client` (s), `protocol` (s), `fingerprint` (s), `width`, `height`, `refresh_mhz` (u),
     /// `bitrate_bps` (t: asked of encoded), `age_ns` (t), `state` (s: what becomes of it now: it streams, waits, is kept
-    /// for its client, or what keeps the pictures away), `input` (s: what inputd says), and counted since the launch
-    /// (t): `frames`, of them `repeats`, `idrs` and `recovered` (after a loss, from an older picture), `bytes`, `datagrams`, `sends` (calls of the kernel), `unsent`,
+    /// for its client, or what keeps the pictures away), `input` (s: what inputd says), `sound` (s: whether there is any, or why not), and counted
+    /// since the launch (t): `frames`, of them `repeats`, `idrs` and `recovered` (after a loss, from an older picture), `bytes`, `datagrams`, `sends` (calls of the kernel), `unsent`,
     /// `forged`, `replayed`, `headless`, `unusable`, `bad_shapes` (of a pointer), `unreadable` and
     /// `unsaid` (messages of a Moonlight client that are none, inputs that no seat can be told), `dropped_inputs` (motion and
     /// texts that inputd was not told in time), `parity_percent` (of a Moonlight client's frames now), `links` (to encoded),
-    /// `largest_burst` (datagrams in one send).
+    /// `largest_burst` (datagrams in one send); of sound: `sound_packets`, `sound_homeless` (before its client said where it is),
+    /// `sound_unsent`, `sound_unusable`, `sound_links`.
     fn sessions(&self) -> Vec<Dict> {
         self.peers.sessions().iter().map(|live| describe(live)).collect()
     }
@@ -269,6 +270,7 @@ fn describe(live: &Live) -> Dict {
         .set("bitrate_bps", u64::from(live.record.bitrate()))
         .set("age_ns", now_ns().saturating_sub(live.started_ns))
         .set("input", input)
+        .set("sound", live.sound.said())
         .set("forged", opened.forged)
         .set("replayed", opened.replayed);
     let counters = [
@@ -289,6 +291,11 @@ fn describe(live: &Live) -> Dict {
         ("parity_percent", &figures.parity_percent),
         ("links", &figures.links),
         ("largest_burst", &figures.largest_burst),
+        ("sound_packets", &live.sound.packets),
+        ("sound_homeless", &live.sound.homeless),
+        ("sound_unsent", &live.sound.unsent),
+        ("sound_unusable", &live.sound.unusable),
+        ("sound_links", &live.sound.links),
     ];
     for (key, counter) in counters {
         report.set(key, counter.load(Relaxed));

@@ -4,7 +4,7 @@ use std::{future::Future, os::fd::OwnedFd};
 
 use lumen_ipc::{
     Failure, SessionId, Stage,
-    bus::{SeatSpec, StreamSpec},
+    bus::{SeatSpec, SoundSpec, StreamSpec},
 };
 use lumen_stage::Bus;
 
@@ -15,6 +15,13 @@ pub trait Upstream: Clone + Send + Sync + 'static {
         &self,
         session: SessionId,
         spec: &StreamSpec,
+    ) -> impl Future<Output = Result<OwnedFd, Failure>> + Send;
+
+    /// A link to encoded for sound.
+    fn open_sound(
+        &self,
+        session: SessionId,
+        spec: &SoundSpec,
     ) -> impl Future<Output = Result<OwnedFd, Failure>> + Send;
 
     /// A link to inputd.
@@ -28,6 +35,12 @@ pub trait Upstream: Clone + Send + Sync + 'static {
 impl Upstream for Bus {
     async fn open_encoder(&self, session: SessionId, spec: &StreamSpec) -> Result<OwnedFd, Failure> {
         self.open(Stage::Encoded, session, spec).await.map_err(Failure::from)
+    }
+
+    async fn open_sound(&self, session: SessionId, spec: &SoundSpec) -> Result<OwnedFd, Failure> {
+        let call = self.call(Stage::Encoded, "OpenSound", &(session.to_string(), spec)).await;
+        let link: zbus::OwnedFd = call.map_err(Failure::from)?;
+        Ok(link.into())
     }
 
     async fn open_seat(&self, session: SessionId, spec: &SeatSpec) -> Result<OwnedFd, Failure> {

@@ -36,7 +36,7 @@ use crate::{
         pipeline::Grounds,
         protocol::Protocol,
     },
-    record::{Fixed, Terms},
+    record::{Fixed, SoundTerms, Terms},
     upstream::Upstream,
 };
 
@@ -66,6 +66,8 @@ pub struct Beginning {
     pub tokens: Tokens,
     /// What all is sealed with.
     pub key: SessionKey,
+    /// Of which the IVs of sound are made.
+    pub key_id: i32,
 }
 
 /// Why there is no session.
@@ -188,6 +190,10 @@ pub(super) async fn begin<U: Upstream>(
         bitrate_bps: parity::share(config, least).clamp(MIN_BITRATE, MAX_BITRATE),
         is_pointer_separate: false,
         terms: Some(terms.clone()),
+        sound: Some(SoundTerms {
+            token: Tokens::ping_payload(beginning.tokens.audio),
+            key_id: beginning.key_id,
+        }),
         texts: legacy.texts,
     };
     let (orders_to, orders) = unbounded_channel();

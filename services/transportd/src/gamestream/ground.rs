@@ -20,9 +20,10 @@ use crate::{
 pub struct Ground {
     /// Video.
     pub gate: Gate,
+    /// Sound.
+    pub sound: Gate,
     board: Arc<Switchboard>,
     rtsp: TcpListener,
-    audio: UdpSocket,
     ports: Ports,
 }
 
@@ -32,9 +33,6 @@ pub struct Listening<U> {
     /// What HTTPS asks.
     pub launches: Arc<Launches<U>>,
     rtsp: tokio::net::TcpListener,
-    /// Open, so that pings to it are not refused. Nobody reads them: no sound is sent yet, and the kernel drops what is too
-    /// much.
-    _audio: UdpSocket,
 }
 
 impl Ground {
@@ -53,9 +51,12 @@ impl Ground {
             video: video.local_addr()?.port(),
             control: control.local_addr()?.port(),
         };
-        let outlet = Arc::new(Outlet::new(video)?);
-        let gate = Gate { paths: Arc::new(Paths::new(Claim::of_ping)), outlet, port: ports.video };
-        Ok(Self { gate, board: Arc::new(Switchboard::new(control)?), rtsp, audio, ports })
+        let gate = |socket, port| -> io::Result<Gate> {
+            let outlet = Arc::new(Outlet::new(socket)?);
+            Ok(Gate { paths: Arc::new(Paths::new(Claim::of_ping)), outlet, port })
+        };
+        let (gate, sound) = (gate(video, ports.video)?, gate(audio, ports.audio)?);
+        Ok(Self { gate, sound, board: Arc::new(Switchboard::new(control)?), rtsp, ports })
     }
 
     /// Goes on with the client of a session that was adopted; nothing, if it is none of GameStream.
@@ -69,11 +70,12 @@ impl Ground {
     /// The kernel gives no thread.
     pub fn listen<U: Upstream>(self, grounds: Grounds<U>, peers: &Arc<Peers>) -> io::Result<Listening<U>> {
         self.gate.paths.listen(self.gate.outlet.clone())?;
+        self.sound.paths.listen(self.sound.outlet.clone())?;
         self.board.listen()?;
         let port = self.rtsp.local_addr()?.port();
         let launches = Launches::new(grounds, peers.clone(), self.board, self.ports, port);
         let rtsp = tokio::net::TcpListener::from_std(self.rtsp)?;
-        Ok(Listening { launches: Arc::new(launches), rtsp, _audio: self.audio })
+        Ok(Listening { launches: Arc::new(launches), rtsp })
     }
 }
 

@@ -232,6 +232,7 @@ impl<U: Upstream> Launches<U> {
             app_name: app.name.clone(),
             tokens: tokens()?,
             key: launch.resume.key,
+            key_id: launch.resume.key_id,
         };
         self.wait_for_rtsp(launch.resume.key, beginning)
     }
@@ -246,6 +247,7 @@ impl<U: Upstream> Launches<U> {
             app_name: live.app.clone(),
             tokens: tokens()?,
             key: resume.key,
+            key_id: resume.key_id,
         };
         self.wait_for_rtsp(resume.key, beginning)
     }

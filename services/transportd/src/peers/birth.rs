@@ -14,7 +14,7 @@ use super::{
     session::{Ends, Mail, Origin, Session},
 };
 use crate::{
-    record::{Fixed, Record, RecordError, Terms},
+    record::{Fixed, Record, RecordError, SoundTerms, Terms},
     recover,
     upstream::Upstream,
 };
@@ -50,6 +50,8 @@ pub struct Founding {
     pub is_pointer_separate: bool,
     /// What RTSP agreed on, of a GameStream session.
     pub terms: Option<Terms>,
+    /// What the client was told of its sound.
+    pub sound: Option<SoundTerms>,
     /// Texts that inputd has heard of it: none, unless it takes over what was kept of another.
     pub texts: u64,
 }
@@ -73,12 +75,16 @@ pub fn begin<U: Upstream>(
     founding: Founding,
     origin: Origin,
 ) -> Result<Born, Refused> {
-    let Founding { fixed, bitrate_bps, is_pointer_separate, terms, texts } = founding;
+    let Founding { fixed, bitrate_bps, is_pointer_separate, terms, sound, texts } = founding;
     let record = match &terms {
         None => Record::make(&fixed, bitrate_bps),
         Some(terms) => Record::make_gamestream(&fixed, terms, bitrate_bps),
     };
-    let record = record.map_err(|error| StartError::from(error).refusal())?;
+    let refused = |error| StartError::from(error).refusal();
+    let record = record.map_err(refused)?;
+    if let Some(sound) = &sound {
+        record.set_sound(sound).map_err(refused)?;
+    }
     record.set_texts(texts);
     record.set_pointer_separate(is_pointer_separate);
     let record = Arc::new(record);

@@ -267,6 +267,7 @@ impl<U: Upstream> Conversation<U> {
             bitrate_bps: request.stream.bitrate_bps,
             is_pointer_separate: request.stream.cursor.is_some(),
             terms: None,
+            sound: None,
             texts: kept.map_or(0, |(_, legacy)| legacy.texts),
         };
         let origin = Origin::Launched { birth: self.admitted.birth(), news: self.news_to.clone() };

@@ -27,6 +27,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use self::{protocol::Protocol, session::Mail};
 use crate::{
     record::Record,
+    sound::tally::Tally,
     video::{Figures, Path},
 };
 
@@ -58,6 +59,8 @@ pub struct Live {
     pub record: Arc<Record>,
     /// CLOCK_MONOTONIC ns of its launch.
     pub started_ns: u64,
+    /// What becomes of its sound.
+    pub sound: Tally,
     /// What inputd says: a sentence.
     pub input: Mutex<String>,
     /// What becomes of it now: a sentence.
@@ -311,6 +314,7 @@ mod tests {
             path: Arc::new(Path::new(proof, bell, record.clone())),
             record,
             started_ns: n.into(),
+            sound: Tally::default(),
             input: Mutex::default(),
             state: Mutex::default(),
             is_alone: AtomicBool::new(false),

@@ -1,4 +1,4 @@
-//! All that runs for one session: its path, its video thread, its seat. Dropping it tears all of it down.
+//! All that runs for one session: its path, its video thread, its sound, its seat. Dropping it tears all of it down.
 
 use std::{
     io,
@@ -30,6 +30,7 @@ use crate::{
     launch::{MAX_BITRATE, MIN_BITRATE, Request, SEPARATE, told},
     record::{Fixed, Record, RecordError},
     recover,
+    sound::{Sound, tally::Tally},
     upstream::Upstream,
     video::{
         Loss, Path, Report, Stream, StreamParts,
@@ -105,6 +106,7 @@ impl StartError {
 #[derive(Debug)]
 pub struct Pipeline {
     stream: Stream,
+    sound: Option<Sound>,
     seat: Seat,
     live: Arc<Live>,
     request: Request,
@@ -190,6 +192,7 @@ impl Pipeline {
         })?;
         Ok(Self {
             stream,
+            sound: Sound::start(grounds, &live)?,
             seat: Seat::start(grounds, live.clone(), request.seat.clone()),
             live,
             request,
@@ -267,6 +270,9 @@ impl Pipeline {
     /// Leaves all that is upstream as a crash does: for whoever opens this session next.
     pub fn leave(&self) {
         self.stream.leave();
+        if let Some(sound) = &self.sound {
+            sound.leave();
+        }
     }
 
     /// The client has the pointer's place that came over this link: encoded may send the next one.
@@ -346,6 +352,7 @@ fn live(fixed: &Fixed, protocol: Protocol, path: Arc<Path>, record: Arc<Record>)
         path,
         record,
         started_ns: now_ns(),
+        sound: Tally::default(),
         input: Mutex::new("waiting for inputd".into()),
         state: Mutex::new("opens".into()),
         is_alone: AtomicBool::new(false),

@@ -39,24 +39,26 @@ impl Protocol {
     }
 }
 
-/// A protocol's video socket.
+/// A protocol's video socket, or that of its sound.
 #[derive(Debug, Clone)]
 pub struct Gate {
     /// Where its hellos or pings come in.
     pub paths: Arc<Paths>,
-    /// Where its video goes out.
+    /// Where it goes out.
     pub outlet: Arc<Outlet>,
     /// Its port.
     pub port: u16,
 }
 
-/// The video sockets of the stage.
+/// The sockets of the stage that clients say hello to.
 #[derive(Debug, Clone)]
 pub struct Gates {
     /// lumen/1's.
     pub lumen1: Gate,
     /// GameStream's, where it is served.
     pub gamestream: Option<Gate>,
+    /// Its sound's.
+    pub sound: Option<Gate>,
 }
 
 /// The client's cut is impossible.

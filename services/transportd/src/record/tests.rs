@@ -30,15 +30,15 @@ fn the_next_incarnation_goes_on_at_numbers_nobody_has_seen() {
     record.set_bitrate(6);
     record.set_mode(TALL);
     record.set_texts(9);
-    record.set_way(way(1), 3);
-    record.set_way(way(2), 4);
+    record.set_way(Road::Video, way(1), 3);
+    record.set_way(Road::Video, way(2), 4);
     let kept = record.duplicate().unwrap();
     let (next, known) = Record::adopt(kept).unwrap();
     assert_eq!(known, fixed(1));
     assert_eq!((&next).reserve(1), Some(11));
     assert_eq!((next.next_frame(), next.bitrate()), (7, 6));
     assert_eq!((next.mode(), next.texts()), (TALL, 9));
-    assert_eq!(next.way(), Some((way(2), 4)));
+    assert_eq!(next.way(Road::Video), Some((way(2), 4)));
 }
 
 /// Sabotage: read this version alone, or take the zeroes behind an older record's end for a mode of 0×0.
@@ -60,10 +60,10 @@ fn a_record_of_the_version_before_is_read() {
 #[test]
 fn a_way_that_was_half_written_is_the_one_before() {
     let record = Record::make(&fixed(1), 5).unwrap();
-    record.set_way(way(1), 3);
-    record.set_way(way(2), 4);
+    record.set_way(Road::Video, way(1), 3);
+    record.set_way(Road::Video, way(2), 4);
     record.lock().bytes_mut()[WAYS[0] + SLOT_HEAD] ^= 1;
-    assert_eq!(record.way(), Some((way(1), 3)));
+    assert_eq!(record.way(Road::Video), Some((way(1), 3)));
 }
 
 #[test]

@@ -20,7 +20,7 @@ use super::{
     outlet::{Destination, Outlet},
     proof::{Claim, Proof, Reader},
 };
-use crate::record::Record;
+use crate::record::{Record, Road};
 
 /// A client says hello each second, or pings twice; two of three hellos may be lost.
 const SILENCE_NS: u64 = 3_000_000_000;
@@ -62,6 +62,7 @@ pub struct Path {
     way: Mutex<Way>,
     bell: Arc<Bell>,
     record: Arc<Record>,
+    road: Road,
     /// When the last good hello came, or the path was made; CLOCK_MONOTONIC ns.
     heard_ns: AtomicU64,
 }
@@ -76,13 +77,18 @@ struct Way {
 impl Path {
     /// As `record` says; unknown until the first datagram that `proof` believes, which rings `bell`.
     pub fn new(proof: Proof, bell: Arc<Bell>, record: Arc<Record>) -> Self {
-        let way = record.way().map(|(destination, hello)| Way {
+        Self::on(Road::Video, proof, bell, record)
+    }
+
+    /// As [`Self::new`], for what takes `road`.
+    pub fn on(road: Road, proof: Proof, bell: Arc<Bell>, record: Arc<Record>) -> Self {
+        let way = record.way(road).map(|(destination, hello)| Way {
             destination: Some(destination),
             next_hello: hello.saturating_add(1),
         });
         let (claim, proof) = (proof.claim(), Mutex::new(proof));
         let way = Mutex::new(way.unwrap_or_default());
-        Self { claim, proof, way, bell, record, heard_ns: AtomicU64::new(now_ns()) }
+        Self { claim, proof, way, bell, record, road, heard_ns: AtomicU64::new(now_ns()) }
     }
 
     /// Where video goes now.
@@ -115,7 +121,7 @@ impl Path {
             return;
         }
         self.heard_ns.store(now_ns(), Relaxed);
-        self.record.set_way(place, number);
+        self.record.set_way(self.road, place, number);
         way.next_hello = number.saturating_add(1);
         if way.destination.replace(place).is_none() {
             self.bell.ring();

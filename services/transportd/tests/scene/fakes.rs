@@ -9,8 +9,8 @@ use std::{
 };
 
 use lumen_ipc::{
-    Failure, Generation, Mode, SessionId, Stage, Timeline,
-    bus::{SeatSpec, StreamSpec},
+    Failure, FailureClass, Generation, Mode, SessionId, Stage, Timeline,
+    bus::{SeatSpec, SoundSpec, StreamSpec},
     encode::{AccessUnit, Codec, FromEncode, ToEncode, UnitKind},
     input::{FromInput, ToInput},
     pointer::{Pointer, PointerBitmap},
@@ -334,6 +334,10 @@ impl Upstream for Fakes {
         // As long as the bus takes: the link before has hung up by then.
         tokio::time::sleep(Duration::from_millis(3)).await;
         Ok(theirs)
+    }
+
+    async fn open_sound(&self, _session: SessionId, _spec: &SoundSpec) -> Result<OwnedFd, Failure> {
+        Err(Failure::new(FailureClass::Environment, "no sound: this is a test", "none is needed"))
     }
 
     async fn open_seat(&self, _session: SessionId, spec: &SeatSpec) -> Result<OwnedFd, Failure> {

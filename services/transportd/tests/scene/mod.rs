@@ -118,6 +118,7 @@ impl Host {
                 gates: Gates {
                     lumen1: Gate { paths, outlet, port: video.port() },
                     gamestream: Some(ground.gate.clone()),
+                    sound: Some(ground.sound.clone()),
                 },
                 patience: PATIENCE,
                 keep: KEEP,
