@@ -10,7 +10,7 @@ PREFIX ?= /usr
 RUST_MINOR := 89
 
 BUILD_DEPS := gcc g++ cmake nasm libc6-dev libclang-dev libpipewire-0.3-dev libspa-0.2-dev libxkbcommon-dev pkg-config
-RUN_DEPS := systemd dbus dbus-user-session passwd sway libpipewire-0.3-common libpipewire-0.3-modules
+RUN_DEPS := systemd dbus dbus-user-session passwd sway libpipewire-0.3-common libpipewire-0.3-modules libspa-0.2-modules
 TEST_DEPS := ffmpeg foot fonts-dejavu-core mmdebstrap pipewire procps python3-venv strace systemd-container wireplumber \
 	qemu-system-x86 busybox-static cpio kmod xz-utils
 DEPS := $(BUILD_DEPS) $(RUN_DEPS) $(if $(filter test,$(MAKECMDGOALS)),$(TEST_DEPS))

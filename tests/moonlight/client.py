@@ -11,6 +11,8 @@ import importlib.util
 import json
 import os
 import signal
+import socket
+import struct
 import sys
 import threading
 import time
@@ -28,8 +30,15 @@ H264 = 0x0001
 STEREO = 0x3 << 16 | 2 << 8 | 0xCA
 SEALED = {"all": -1, "none": 0}
 LOCAL = 0
+ATTACH_FILTER = 26
+# How far a host's port of sound is from that of HTTP.
+SOUND_PORT = 11
 TAKEN = 0
 IDR = 1
+SOUND_STATS = """
+typedef struct { uint32_t packets, parity, recovered, failed, out_of_order, invalid, invalid_parity; } SOUND_STATS;
+const SOUND_STATS* LiGetRTPAudioStats(void);
+"""
 # For as long as a person may take to type a PIN, and a desktop to start.
 PATIENCE_S = 60
 
@@ -106,7 +115,7 @@ class Stream:
     def __init__(self, folder, options):
         self.options = options
         self.ffi = cffi.FFI()
-        self.ffi.cdef(declarations(folder))
+        self.ffi.cdef(declarations(folder) + SOUND_STATS)
         self.lib = self.ffi.dlopen(str(folder / "libmoonlight-common-c.so"))
         self.over = threading.Event()
         self.said = {"started": 0, "terminated": None, "failed": None, "poor": 0}
@@ -114,6 +123,8 @@ class Stream:
         self.last = None
         self.log = open(options.frames_log, "w", buffering=1)
         self.dump = open(options.dump, "wb", buffering=0) if options.dump else None
+        self.sound = open(options.sound, "wb", buffering=0) if options.sound else None
+        self.opus = None
         self.kept = []
 
     def keep(self, value):
@@ -152,6 +163,50 @@ class Stream:
         listener.connectionStatusUpdate = self.keep(self.ffi.callback("void(int)", status))
         return listener
 
+    def listen(self):
+        """What takes sound: each packet with its time goes to the file; one of length 0 is lost for good."""
+        audio = self.struct("AUDIO_RENDERER_CALLBACKS", self.lib.LiInitializeAudioCallbacks)
+        audio.capabilities = DIRECT_SUBMIT
+        if not self.sound:
+            return audio
+
+        def init(_wanted, opus, _context, _flags):
+            self.opus = {"channels": opus.channelCount, "streams": opus.streams, "coupled": opus.coupledStreams,
+                         "samples": opus.samplesPerFrame, "mapping": list(opus.mapping[0:opus.channelCount])}
+            return 0
+
+        def play(data, length):
+            packet = bytes(self.ffi.buffer(data, length)) if length > 0 else b""
+            self.sound.write(struct.pack("<QH", time.monotonic_ns(), len(packet)) + packet)
+
+        opus_type = "int(int, OPUS_MULTISTREAM_CONFIGURATION*, void*, int)"
+        audio.init = self.keep(self.ffi.callback(opus_type, init))
+        for name in ("start", "stop", "cleanup"):
+            setattr(audio, name, self.keep(self.ffi.callback("void(void)", lambda: None)))
+        audio.decodeAndPlaySample = self.keep(self.ffi.callback("void(char*, int)", play))
+        return audio
+
+    def lose(self, port, share):
+        """Lets the kernel drop that share of what this process gets from a UDP port: a filter on each of its sockets."""
+        # Other than from that port, or by a random number beyond the share: taken.
+        code = self.keep(self.ffi.new("char[]", b"".join(struct.pack("=HBBI", *line) for line in (
+            (0x28, 0, 0, 0), (0x15, 0, 3, port), (0x20, 0, 0, 0xfffff038), (0x35, 1, 0, int(share * 2**32)),
+            (0x06, 0, 0, 0), (0x06, 0, 0, 0xffffffff)))))
+        program = struct.pack("HxxxxxxQ", 6, int(self.ffi.cast("uintptr_t", code)))
+        for fd in os.listdir("/proc/self/fd"):
+            try:
+                own = socket.socket(fileno=os.dup(int(fd)))
+            except OSError:
+                continue
+            with own:
+                if own.type == socket.SOCK_DGRAM:
+                    own.setsockopt(socket.SOL_SOCKET, ATTACH_FILTER, program)
+
+    def heard(self):
+        stats = self.lib.LiGetRTPAudioStats()
+        names = ("packets", "parity", "recovered", "failed", "invalid", "invalid_parity")
+        return {"opus": self.opus, **{name: getattr(stats, name) for name in names}}
+
     def configuration(self, key, key_id):
         options = self.options
         wanted = self.struct("STREAM_CONFIGURATION", self.lib.LiInitializeStreamConfiguration)
@@ -176,8 +231,7 @@ class Stream:
         server.serverCodecModeSupport = info.server_codec_mode_support
         video = self.struct("DECODER_RENDERER_CALLBACKS", self.lib.LiInitializeVideoCallbacks)
         video.capabilities = PULL_RENDERER | (INVALIDATES_REFERENCES if self.options.references else 0)
-        audio = self.struct("AUDIO_RENDERER_CALLBACKS", self.lib.LiInitializeAudioCallbacks)
-        audio.capabilities = DIRECT_SUBMIT
+        audio = self.listen()
         null = self.ffi.NULL
         code = self.lib.LiStartConnection(
             server, self.configuration(key, key_id), self.listener(), video, audio, null, 0, null, 0)
@@ -218,8 +272,9 @@ class Stream:
         while watcher.is_alive():
             self.lib.LiWakeWaitForVideoFrame()
             watcher.join(0.05)
+        heard = self.heard() if self.sound else None
         self.lib.LiStopConnection()
-        return {**self.said, "in_time": not is_ended, "frames": self.frames, "last": self.last}
+        return {**self.said, "sound": heard, "in_time": not is_ended, "frames": self.frames, "last": self.last}
 
 
 def stream(host, folder, options):
@@ -230,6 +285,8 @@ def stream(host, folder, options):
         signal.signal(ending, lambda *_: connection.over.set())
     url = host.begin(options, key, key_id)
     connection.connect(host.info, url, key, key_id)
+    if options.lose_sound:
+        connection.lose(options.http + SOUND_PORT, options.lose_sound)
     return connection.play()
 
 
@@ -263,6 +320,8 @@ def arguments():
         parser_of.add_argument("--stream-at", help="the host's address for all but HTTP")
         parser_of.add_argument("--frames-log", required=True, help="one JSON object a frame")
         parser_of.add_argument("--dump", help="the H.264 that a decoder would get")
+        parser_of.add_argument("--lose-sound", type=float, help="share of the datagrams with sound")
+        parser_of.add_argument("--sound", help="the Opus that a decoder would get: time u64, length u16, packet")
     return parser.parse_args()
 
 

@@ -15,6 +15,7 @@ pub mod overview;
 pub mod probe;
 pub mod proxy;
 pub mod silent;
+pub mod sound;
 pub mod vm;
 pub mod wheel;
 

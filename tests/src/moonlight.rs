@@ -15,6 +15,7 @@ use tempfile::TempDir;
 use crate::{
     constellation::{Constellation, MOONLIGHT, checkout, run, text, wait},
     film::{self, Film},
+    sound::Heard,
     wheel,
 };
 
@@ -77,11 +78,11 @@ impl Moonlight {
 
     /// Begins to stream with `verb` (`launch`, `resume`) and further arguments.
     pub fn start(&self, verb: &str, arguments: &[&str]) -> Result<Playing<'_>> {
-        for old in [LOG, DUMP] {
+        for old in [LOG, DUMP, SOUND] {
             let _ = fs::remove_file(self.file(old));
         }
-        let (log, dump) = (self.file(LOG), self.file(DUMP));
-        let mut words = vec![verb, "--frames-log", &log, "--dump", &dump];
+        let [log, dump, sound] = [LOG, DUMP, SOUND].map(|name| self.file(name));
+        let mut words = vec![verb, "--frames-log", &log, "--dump", &dump, "--sound", &sound];
         words.extend(arguments);
         Ok(Playing { client: self, asking: Asking(self.spawn(&words)?) })
     }
@@ -108,6 +109,7 @@ impl Moonlight {
 
 const LOG: &str = "frames.jsonl";
 const DUMP: &str = "stream.h264";
+const SOUND: &str = "stream.opus";
 
 /// A client's process; killed when dropped before its end.
 struct Asking(Child);
@@ -186,6 +188,14 @@ impl Playing<'_> {
         Ok(targets.filter_map(inode).collect())
     }
 
+    /// What it has heard until now.
+    ///
+    /// # Errors
+    /// It is no sound.
+    pub fn heard(&self) -> Result<Heard> {
+        Heard::read(self.client.file(SOUND).as_ref())
+    }
+
     /// Asks it to end, by a signal (`INT`, or `KILL` for one that crashes).
     pub fn end(self, signal: &str) -> Result<Played> {
         run("kill", &["-s", signal, &self.pid().to_string()])?;
@@ -200,7 +210,8 @@ impl Playing<'_> {
         let log = fs::read_to_string(self.client.file(LOG)).unwrap_or_default();
         // The last line of one that was killed may be half a line.
         let frames = log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
-        Ok(Played { summary, frames, dump: self.client.file(DUMP).into() })
+        let sound = Heard::read(self.client.file(SOUND).as_ref())?;
+        Ok(Played { summary, frames, sound, dump: self.client.file(DUMP).into() })
     }
 }
 
@@ -210,6 +221,8 @@ pub struct Played {
     pub summary: Value,
     /// One object a frame that moonlight-common-c handed to the decoder.
     pub frames: Vec<Value>,
+    /// What it handed to the decoder of sound.
+    pub sound: Heard,
     dump: PathBuf,
 }
 

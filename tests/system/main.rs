@@ -29,6 +29,7 @@ mod idle_stages_sleep;
 mod impossible_wishes_are_explained;
 mod input_devices_are_for_few;
 mod moonlight_comes_back;
+mod moonlight_hears_its_session;
 mod moonlight_loses_frames;
 mod moonlight_pairs_by_its_pin;
 mod moonlight_streams_whole;

@@ -1,0 +1,177 @@
+//! What a Moonlight client's decoder of sound gets, and a user's PipeWire to play into.
+
+use std::{
+    fs,
+    os::unix::net::UnixStream,
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, ensure};
+use lumen_stamp::tones;
+use opus::{Channels, Decoder};
+
+use crate::constellation::{Constellation, USER, text, user, wait};
+
+/// Channels that all that is heard here has.
+const STEREO: usize = 2;
+/// Samples of the longest packet.
+const LONGEST: usize = 5760 * STEREO;
+/// Within which each of them starts.
+const SOON: Duration = Duration::from_secs(10);
+
+/// Packets as moonlight-common-c handed them out.
+#[derive(Debug, Default)]
+pub struct Heard {
+    packets: Vec<(u64, Vec<u8>)>,
+}
+
+impl Heard {
+    /// Reads what `client.py --sound` wrote; nothing, if there is no such file.
+    ///
+    /// # Errors
+    /// It is something else.
+    pub fn read(file: &Path) -> Result<Self> {
+        let bytes = fs::read(file).unwrap_or_default();
+        let (mut rest, mut packets) = (bytes.as_slice(), Vec::new());
+        // The last one of a client that was killed may be half written.
+        while let Some((head, after)) = rest.split_first_chunk::<10>() {
+            let (at, len) = head.split_first_chunk::<8>().context("too short")?;
+            let len = usize::from(u16::from_le_bytes(len.try_into()?));
+            let Some((packet, after)) = after.split_at_checked(len) else { break };
+            packets.push((u64::from_le_bytes(*at), packet.to_vec()));
+            rest = after;
+        }
+        Ok(Self { packets })
+    }
+
+    /// Packets, without those that were lost for good.
+    pub fn count(&self) -> usize {
+        self.packets.iter().filter(|(_, packet)| !packet.is_empty()).count()
+    }
+
+    /// Packets that were lost for good.
+    pub fn lost(&self) -> usize {
+        self.packets.len() - self.count()
+    }
+
+    /// When each came, CLOCK_MONOTONIC ns.
+    pub fn arrivals(&self) -> Vec<u64> {
+        self.packets.iter().filter(|(_, packet)| !packet.is_empty()).map(|(at, _)| *at).collect()
+    }
+
+    /// What the last `time` of it sounds like, interleaved.
+    ///
+    /// # Errors
+    /// libopus cannot decode it.
+    pub fn last(&self, time: Duration) -> Result<Vec<i16>> {
+        let mut decoder = Decoder::new(tones::RATE, Channels::Stereo)?;
+        let mut samples = Vec::new();
+        for (_, packet) in &self.packets {
+            let mut room = vec![0; LONGEST];
+            // A lost one is made up, as a client does it.
+            let len = if packet.is_empty() { 0 } else { decoder.decode(packet, &mut room, false)? };
+            samples.extend(room.iter().take(len * STEREO));
+        }
+        let wanted = (time.as_secs_f64() * f64::from(tones::RATE)) as usize * STEREO;
+        Ok(samples.split_off(samples.len().saturating_sub(wanted)))
+    }
+
+    /// The last second has these tones, each strongest in its own channel by 20 dB.
+    ///
+    /// # Errors
+    /// It has not.
+    pub fn has_tones(&self, hertz: [f64; STEREO]) -> Result<()> {
+        let samples = self.last(Duration::from_secs(1))?;
+        ensure!(samples.len() >= 24_000 * STEREO, "only {} samples were heard", samples.len());
+        for (which, own) in hertz.into_iter().enumerate() {
+            let channel = tones::channel(&samples, STEREO, which);
+            let loudness = tones::loudness(&channel, own);
+            for other in hertz.into_iter().filter(|other| (other - own).abs() > 1.0) {
+                let leaked = tones::loudness(&channel, other);
+                ensure!(
+                    loudness > leaked + 20.0,
+                    "channel {which}: {loudness:.1} dB of {own} Hz, {leaked:.1} of {other} Hz"
+                );
+            }
+            ensure!(loudness > -30.0, "channel {which} has {own} Hz at {loudness:.1} dB only");
+        }
+        Ok(())
+    }
+
+    /// How loud a tone is in the last second, the louder channel of both.
+    ///
+    /// # Errors
+    /// libopus cannot decode it.
+    pub fn loudness(&self, hertz: f64) -> Result<f64> {
+        let samples = self.last(Duration::from_secs(1))?;
+        let of = |which| tones::loudness(&tones::channel(&samples, STEREO, which), hertz);
+        Ok(of(0).max(of(1)))
+    }
+}
+
+/// The user's PipeWire and its session manager; killed when dropped. Not those of the distribution's own units, because
+/// WirePlumber 0.4 does not run as one where there is no logind.
+pub struct PipeWire(Vec<Child>);
+
+impl PipeWire {
+    /// Starts them, with a session bus of their own.
+    ///
+    /// # Errors
+    /// They do not start.
+    pub fn start(host: &Constellation) -> Result<Self> {
+        stop_pipewire(host)?;
+        let runtime = host.runtime_dir();
+        let bus = format!("unix:path={}", runtime.join("sound-bus").display());
+        let mut this = Self(Vec::new());
+        this.spawn(host, &bus, &["dbus-daemon", "--session", "--nofork", "--nopidfile", "--address", &bus])?;
+        wait("the session bus", SOON, || runtime.join("sound-bus").exists())?;
+        this.spawn(host, &bus, &["pipewire"])?;
+        wait("PipeWire to listen", SOON, || UnixStream::connect(runtime.join("pipewire-0")).is_ok())?;
+        this.spawn(host, &bus, &["wireplumber"])?;
+        Ok(this)
+    }
+
+    fn spawn(&mut self, host: &Constellation, bus: &str, words: &[&str]) -> Result<()> {
+        let mut command = Command::new("setpriv");
+        let uid = user()?.to_string();
+        command.args(["--reuid", &uid, "--regid", &uid, "--clear-groups"]).args(words);
+        command.env("HOME", format!("/home/{USER}")).env("XDG_RUNTIME_DIR", host.runtime_dir());
+        command.env("DBUS_SESSION_BUS_ADDRESS", bus).current_dir("/");
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        self.0.push(command.spawn().with_context(|| format!("{words:?}"))?);
+        Ok(())
+    }
+}
+
+impl Drop for PipeWire {
+    fn drop(&mut self) {
+        for child in self.0.iter_mut().rev() {
+            // Both fail only where it has ended already.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// Ends what the user's manager starts by itself when somebody asks for PipeWire, if it has such units.
+///
+/// # Errors
+/// The manager does not answer.
+pub fn stop_pipewire(host: &Constellation) -> Result<()> {
+    let units = ["pipewire.socket", "pipewire-pulse.socket", "wireplumber.service", "pipewire.service"];
+    units.iter().try_for_each(|unit| host.systemctl(&["stop", unit]).map(drop))
+}
+
+/// Names of the sinks that lumen made, as PipeWire lists them.
+///
+/// # Errors
+/// PipeWire does not answer.
+pub fn sinks(host: &Constellation) -> Result<Vec<String>> {
+    let output = host.as_user(&["pw-cli", "list-objects", "Node"])?;
+    ensure!(output.status.success(), "{}", text(&output));
+    let names = text(&output);
+    let names = names.lines().filter_map(|line| line.split("node.name = \"").nth(1)?.split('"').next());
+    Ok(names.filter(|name| name.starts_with(lumen_ipc::bus::SINK_PREFIX)).map(str::to_owned).collect())
+}
