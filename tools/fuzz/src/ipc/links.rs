@@ -3,20 +3,24 @@
 use lumen_ipc::codec::{MAX_MESSAGE, decode, encode};
 use lumen_ipc::handshake::{Hello, MAGIC, SCHEMA};
 use lumen_ipc::pool::MAX_BUFFERS;
-use lumen_ipc::{LinkMessage, Stage, capture, encode as encoded, input};
+use lumen_ipc::{LinkMessage, Stage, capture, encode as encoded, input, sound};
 
 use crate::Script;
 
 /// One message of the link that the first byte names.
 pub(super) fn messages(bytes: &[u8]) {
     let mut script = Script::new(bytes);
-    match script.u8() % 6 {
+    match script.u8() % 10 {
         0 => message::<capture::FromCapture>(script.rest(), frame),
         1 => message::<capture::ToCapture>(script.rest(), |_| ()),
         2 => message::<encoded::FromEncode>(script.rest(), |_| ()),
         3 => message::<encoded::ToEncode>(script.rest(), |_| ()),
         4 => message::<input::ToInput>(script.rest(), held),
-        _ => message::<input::FromInput>(script.rest(), |_| ()),
+        5 => message::<input::FromInput>(script.rest(), |_| ()),
+        6 => message::<sound::FromSink>(script.rest(), |_| ()),
+        7 => message::<sound::ToSink>(script.rest(), |_| ()),
+        8 => message::<sound::FromOpus>(script.rest(), |_| ()),
+        _ => message::<sound::ToOpus>(script.rest(), |_| ()),
     }
 }
 
