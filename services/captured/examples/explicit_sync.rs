@@ -191,7 +191,7 @@ fn a_buffer_that_pipewire_lost_is_released_too(daemon: &Daemon) {
     let mut scene = Scene::new(daemon);
     // The next is given before captured can have taken the one before.
     until("a buffer is lost", || {
-        scene.producer.give(Picture { byte: 7, ..Picture::default() });
+        scene.producer.burst(4);
         while scene.reader.as_mut().is_some_and(|reader| match reader.next(Duration::ZERO) {
             Some(FromCapture::Frame(frame)) => {
                 reader.give_back(&frame);

@@ -42,6 +42,7 @@ use std::{
 
 enum Order {
     Give(Picture, Sender<bool>),
+    Burst(u8),
     Draw(usize),
     Look(Sender<Releases>),
     Resize((u32, u32)),
@@ -141,6 +142,11 @@ impl Producer {
         until(&format!("a buffer of {:?} is free, {streaming}", known.buffers), || {
             self.give(Picture { byte, ..Picture::default() })
         });
+    }
+
+    /// Gives so many pictures at once, faster than anybody takes them.
+    pub fn burst(&self, count: u8) {
+        self.orders.send(Order::Burst(count)).unwrap();
     }
 
     /// Draws the picture that was given and is not drawn yet, `place` of them after the oldest.
@@ -253,6 +259,12 @@ fn run(fd: OwnedFd, manner: Manner, inbox: &Receiver<Order>, known: &Arc<Known>)
             Ok(Order::Give(picture, answer)) => {
                 let given = unsafe { give(&stream, &mut inner.borrow_mut(), picture, known) };
                 answer.send(given).unwrap();
+            }
+            Ok(Order::Burst(count)) => {
+                for byte in 1..=count {
+                    let picture = Picture { byte, ..Picture::default() };
+                    unsafe { give(&stream, &mut inner.borrow_mut(), picture, known) };
+                }
             }
             Ok(Order::Draw(place)) => {
                 let inner = &mut *inner.borrow_mut();
