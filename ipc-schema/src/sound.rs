@@ -27,6 +27,10 @@ pub type Samples = ArrayVec<i16, { PCM_FRAMES * MAX_CHANNELS }>;
 
 /// From captured to encoded.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one is made and sent 200 times a second: boxed, each would allocate"
+)]
 pub enum FromSink {
     /// The sink is read; samples follow.
     Ready {
@@ -59,6 +63,10 @@ pub enum ToSink {
 
 /// From encoded to transportd.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one is made and sent 200 times a second: boxed, each would allocate"
+)]
 pub enum FromOpus {
     /// Packets follow.
     Ready {

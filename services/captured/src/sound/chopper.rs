@@ -72,7 +72,7 @@ impl Chopper {
     }
 
     /// The next piece.
-    pub fn next(&mut self) -> Option<Pcm> {
+    pub fn pop(&mut self) -> Option<Pcm> {
         self.ready.pop_front()
     }
 }
@@ -94,7 +94,7 @@ mod tests {
             chopper.take(&bytes(sent as i16, frames), 1_000_000 + sent * 1_000_000_000 / u64::from(RATE));
             sent += frames as u64;
         }
-        let pieces: Vec<Pcm> = std::iter::from_fn(|| chopper.next()).collect();
+        let pieces: Vec<Pcm> = std::iter::from_fn(|| chopper.pop()).collect();
         assert_eq!(pieces.len() as u64, sent / PCM_FRAMES as u64);
         let left = pieces.iter().flat_map(|piece| piece.samples.chunks(2).map(|pair| pair[0]));
         assert!(left.eq(0..(pieces.len() * PCM_FRAMES) as i16));
@@ -108,7 +108,7 @@ mod tests {
             let late_ns = [0, 3_000_000, 900_000, 0][n as usize % 4];
             chopper.take(&[0; 2 * 256], 50_000_000_000 + n * 256 * 1_000_000_000 / 48_000 + late_ns);
         }
-        let stamps: Vec<u64> = std::iter::from_fn(|| chopper.next()).map(|piece| piece.pts_ns).collect();
+        let stamps: Vec<u64> = std::iter::from_fn(|| chopper.pop()).map(|piece| piece.pts_ns).collect();
         for pair in stamps.windows(2).skip(100) {
             assert!(pair[1].abs_diff(pair[0] + 5_000_000) < 200_000, "{pair:?}");
         }
@@ -121,12 +121,12 @@ mod tests {
         let tick = |n: u64| n * 5_000_000;
         (0..100).for_each(|n| chopper.take(&[0; 480], tick(n)));
         (200..300).for_each(|n| chopper.take(&[0; 480], tick(n)));
-        let last = std::iter::from_fn(|| chopper.next()).last().unwrap();
+        let last = std::iter::from_fn(|| chopper.pop()).last().unwrap();
         assert!(last.pts_ns.abs_diff(tick(299)) < 100_000, "{}", last.pts_ns);
         // A thousandth too fast for a minute is 60 ms.
         let fast = |n: u64| tick(300) + n * 4_995_000;
         (0..12_000).for_each(|n| chopper.take(&[0; 480], fast(n)));
-        let last = std::iter::from_fn(|| chopper.next()).last().unwrap();
+        let last = std::iter::from_fn(|| chopper.pop()).last().unwrap();
         assert!(last.pts_ns.abs_diff(fast(11_999)) < 2_000_000, "{} {}", last.pts_ns, fast(11_999));
     }
 }

@@ -128,7 +128,7 @@ impl Monitor {
         self.readable.as_fd()
     }
 
-    /// Does what is to be done, without waiting; [`Self::next`] then has what came.
+    /// Does what is to be done, without waiting; [`Self::pop`] then has what came.
     ///
     /// # Errors
     /// It is of no use any more.
@@ -154,8 +154,8 @@ impl Monitor {
     }
 
     /// The next samples.
-    pub fn next(&mut self) -> Option<Pcm> {
-        self.chopper.next()
+    pub fn pop(&mut self) -> Option<Pcm> {
+        self.chopper.pop()
     }
 
     /// Reads, or lets the sink rest.

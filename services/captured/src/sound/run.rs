@@ -242,7 +242,7 @@ impl Bench {
             self.tell(&FromSink::Ready { channels: self.channels as u32 });
             self.told = Some(Ok(()));
         }
-        while let Some(pcm) = self.monitor.as_mut().and_then(Monitor::next) {
+        while let Some(pcm) = self.monitor.as_mut().and_then(Monitor::pop) {
             self.tell(&FromSink::Pcm(pcm));
         }
     }
