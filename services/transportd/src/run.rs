@@ -200,6 +200,8 @@ struct Facts {
     peers: Arc<Peers>,
     lobby: Arc<Lobby>,
     transport: Transport1,
+    /// What clients speak to it.
+    protocols: &'static str,
     /// The ports of GameStream, or why it is off.
     gamestream: Arc<str>,
     /// A person should do something about that.
@@ -233,6 +235,7 @@ impl Facts {
                 reception: reception.ok_or_else(|| gamestream.clone()),
                 streams: Arc::default(),
             },
+            protocols: if sockets.gamestream.is_ok() { "lumen/1, GameStream" } else { "lumen/1" },
             is_gamestream_missed: matches!(&sockets.gamestream, Err(off) if !matches!(off, Off::Setting)),
             gamestream,
             peers,
@@ -248,7 +251,7 @@ impl Facts {
             n => format!("segmentation offload: up to {n} datagrams a call"),
         };
         report
-            .set("backend", "lumen/1")
+            .set("backend", self.protocols)
             .set("why", why)
             .set("listen", self.listen.to_string())
             .set("video", self.video.to_string())
