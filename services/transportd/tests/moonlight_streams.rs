@@ -4,7 +4,10 @@
 
 mod scene;
 
-use std::{net::UdpSocket, time::Duration};
+use std::{
+    net::UdpSocket,
+    time::{Duration, Instant},
+};
 
 use lumen_ipc::{
     Failure, FailureClass,
@@ -16,6 +19,10 @@ use scene::{
     fakes::picture,
     moonlight::{Choice, Control, Got, Moonlight, PLAIN, Video, app, caller, exchange},
     until,
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
 };
 
 const KEY: [u8; 16] = [7; 16];
@@ -137,7 +144,7 @@ async fn reported_losses_raise_parity_within_the_users_bitrate() {
     let before = percents(&video.frames(40).await);
     assert!(!before.is_empty() && before.iter().all(|percent| *percent == 10), "{before:?}");
     let bitrate = *host.fakes.bitrates().last().unwrap();
-    let begun = std::time::Instant::now();
+    let begun = Instant::now();
     while !percents(&video.frames(40).await).iter().any(|percent| *percent >= 25) {
         assert!(begun.elapsed() < Duration::from_secs(2), "no more parity after two seconds of losses");
         (0..40).for_each(|_| control.say(0, 0x5502, &LOSSES));
@@ -229,6 +236,34 @@ async fn what_cannot_start_is_told_at_the_launch() {
     let refused = Moonlight::launch(&host, &caller(1), &app(1, Some("game")), KEY).await.err().unwrap();
     assert_eq!(refused.to_string(), "There is no app \"game\". Mend it.");
     assert!(host.peers.sessions().is_empty());
+}
+
+/// Sabotage: in `gamestream/rtsp.rs`, count the time since the last byte, or read whatever length is said.
+#[tokio::test]
+async fn a_byte_a_second_and_a_mebibyte_are_no_rtsp() {
+    let host = Host::start();
+    let mut client = Moonlight::launch(&host, &caller(1), &app(1, None), KEY).await.unwrap();
+    let mut slow = TcpStream::connect(client.rtsp()).await.unwrap();
+    let begun = Instant::now();
+    let slowly = tokio::spawn(async move {
+        // A message of 16,000 bytes.
+        for byte in [0x80, 0, 0x3e, 0x80].into_iter().chain([0; 60]) {
+            let is_open = slow.write_all(&[byte]).await.is_ok();
+            let heard = tokio::time::timeout(Duration::from_millis(500), slow.read(&mut [0; 1])).await;
+            if !is_open || heard.is_ok() {
+                return begun.elapsed();
+            }
+        }
+        panic!("it is still heard after {:?}", begun.elapsed());
+    });
+    let mut huge = TcpStream::connect(client.rtsp()).await.unwrap();
+    huge.write_all(&0x8010_0000_u32.to_be_bytes()).await.unwrap();
+    // Closed long before the time for a message is over, although it is said to go on.
+    assert_eq!(huge.read(&mut [0; 1]).await.unwrap(), 0);
+    assert!(begun.elapsed() < Duration::from_secs(4), "a MiB was waited for");
+    client.negotiate(PLAIN).await;
+    let lasted = slowly.await.unwrap();
+    assert!(lasted > Duration::from_secs(3), "{lasted:?}: a client in a slow network is to have some time");
 }
 
 /// Sabotage: answer plain RTSP, a message that came again, or a connect with another number.

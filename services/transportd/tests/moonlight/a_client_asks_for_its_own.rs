@@ -36,6 +36,31 @@ fn apps_are_listed_shown_and_launched_by_their_number() {
     assert!(gone.status().1.contains("no such app"), "{:?}", gone.status());
 }
 
+/// Sabotage: read the picture from a folder, by what was asked.
+#[test]
+fn no_request_names_a_file() {
+    let host = Host::start();
+    let moon = known(0, &host);
+    let picture = moon.get(&host, "/appasset?appid=1").unwrap().body;
+    assert!(picture.starts_with(b"\x89PNG\r\n"));
+    for wrong in [
+        "/appasset?appid=../../../../etc/passwd",
+        "/appasset?appid=..%2f..%2fetc%2fpasswd",
+        "/appasset/../../etc/passwd",
+        "/../../etc/passwd",
+        "/%2e%2e/etc/passwd",
+        "/etc/passwd",
+    ] {
+        let reply = moon.get(&host, wrong).unwrap();
+        let status = reply.status().0;
+        assert!(status == "400" || status == "404", "{wrong}: {status}");
+    }
+    for ignored in ["AssetType=../../../etc/passwd&AssetIdx=0", "AssetType=2&AssetIdx=/etc/passwd"] {
+        let reply = moon.get(&host, &format!("/appasset?appid=1&{ignored}")).unwrap();
+        assert_eq!(reply.body, picture, "{ignored}");
+    }
+}
+
 /// Sabotage: ask `streams` for anybody's session instead of the asking client's.
 #[test]
 fn each_client_sees_resumes_and_ends_its_own_session_alone() {
