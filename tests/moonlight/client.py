@@ -79,12 +79,28 @@ class Host:
         self.http.verify_response_status(answer)
         return answer
 
-    def pair(self, pin):
+    def pair(self, pin, last_before=None):
+        """Pairs; says the last phase also right before the phase `last_before`, if there is one."""
         from moonlight_python.pairing import pair
 
+        if last_before:
+            self.http.open_http = self.out_of_order(last_before)
         pinned = pair(self.http, self.identity, pin, self.info, timeout=PATIENCE_S)
         self.pin_file.write_bytes(pinned)
         return {"paired": True}
+
+    def out_of_order(self, phase):
+        from moonlight_python.http_client import NvHTTP
+        from moonlight_python.pairing import _sign_data
+
+        def ask(verb, query=None, **more):
+            if f"{phase}=" in (query or ""):
+                secret = os.urandom(16)
+                last = (secret + _sign_data(self.identity, secret)).hex()
+                NvHTTP.open_http(self.http, "pair", f"devicename=roth&updateState=1&clientpairingsecret={last}")
+            return NvHTTP.open_http(self.http, verb, query, **more)
+
+        return ask
 
     def apps(self):
         return {"apps": [{"id": app.id, "name": app.name} for app in self.http.get_app_list()]}
@@ -259,8 +275,10 @@ class Stream:
         asks = bool(each) and self.frames % each == 0
         if asks:
             self.lib.LiRequestIdrFrame()
-        frame = {"number": unit.frameNumber, "idr": unit.frameType == IDR, "bytes": unit.fullLength,
-                 "received_ns": received_ns, "asks_idr": asks}
+        # The wire's number has no sign, the client's declaration of it has.
+        frame = {"number": unit.frameNumber & 0xFFFFFFFF, "idr": unit.frameType == IDR, "bytes": unit.fullLength,
+                 "received_ns": received_ns, "asks_idr": asks, "rtp": unit.rtpTimestamp,
+                 "host_us": 100 * unit.frameHostProcessingLatency}
         print(json.dumps(frame), file=self.log)
 
     def play(self):
@@ -283,11 +301,12 @@ def stream(host, folder, options):
     # From before the launch on, because it may be asked to end at any time.
     for ending in (signal.SIGINT, signal.SIGTERM):
         signal.signal(ending, lambda *_: connection.over.set())
+    asked_ns = time.monotonic_ns()
     url = host.begin(options, key, key_id)
     connection.connect(host.info, url, key, key_id)
     if options.lose_sound:
         connection.lose(options.http + SOUND_PORT, options.lose_sound)
-    return connection.play()
+    return {**connection.play(), "asked_ns": asked_ns}
 
 
 def mode(text):
@@ -302,7 +321,9 @@ def arguments():
     parser.add_argument("--http", type=int, default=47989, help="the host's TCP port")
     verbs = parser.add_subparsers(dest="verb", required=True)
     verbs.add_parser("state")
-    verbs.add_parser("pair").add_argument("pin")
+    pairs = verbs.add_parser("pair")
+    pairs.add_argument("pin")
+    pairs.add_argument("--last-before", help="a phase before which the last one is said, too")
     verbs.add_parser("apps")
     verbs.add_parser("cancel")
     for verb in ("launch", "resume"):
@@ -330,7 +351,7 @@ def main():
     folder = package()
     verbs = {
         "state": Host.state, "apps": Host.apps, "cancel": Host.cancel,
-        "pair": lambda host: host.pair(options.pin),
+        "pair": lambda host: host.pair(options.pin, options.last_before),
         "launch": lambda host: stream(host, folder, options),
         "resume": lambda host: stream(host, folder, options),
     }

@@ -19,6 +19,18 @@ pub struct Film {
 /// # Errors
 /// ffmpeg says anything at all, or the pictures have another size.
 pub fn develop(dump: &Path, width: u32, height: u32) -> Result<Film> {
+    let mut stamps = Vec::new();
+    show(dump, width, height, |luma| {
+        stamps.push(lumen_stamp::read(luma, width as usize, width, height).ok())
+    })?;
+    Ok(Film { stamps })
+}
+
+/// Decodes the Annex B stream in `dump` and hands over the luma of each picture, `width` bytes a row.
+///
+/// # Errors
+/// ffmpeg says anything at all, or the pictures have another size.
+pub fn show(dump: &Path, width: u32, height: u32, mut picture: impl FnMut(&[u8])) -> Result<()> {
     // To a file, because a pipe that nobody reads meanwhile would stop ffmpeg.
     let complaints = dump.with_extension("ffmpeg");
     let mut ffmpeg = Command::new("ffmpeg")
@@ -32,14 +44,14 @@ pub fn develop(dump: &Path, width: u32, height: u32) -> Result<Film> {
         .context("cannot run ffmpeg: install it, or run `make test`, which does")?;
     let mut pictures = ffmpeg.stdout.take().context("no pipe")?;
     let mut luma = vec![0; width as usize * height as usize];
-    let (mut stamps, mut left) = (Vec::new(), 0);
+    let mut left = 0;
     loop {
         let got = fill(&mut pictures, &mut luma)?;
         if got < luma.len() {
             left += got;
             break;
         }
-        stamps.push(lumen_stamp::read(&luma, width as usize, width, height).ok());
+        picture(&luma);
     }
     let status = ffmpeg.wait()?;
     let complaints = fs::read_to_string(complaints)?;
@@ -48,7 +60,7 @@ pub fn develop(dump: &Path, width: u32, height: u32) -> Result<Film> {
         "ffmpeg cannot decode the dump, {status}: {complaints}"
     );
     ensure!(left == 0, "the pictures are not {width}x{height}: {left} bytes too many");
-    Ok(Film { stamps })
+    Ok(())
 }
 
 /// Reads until `bytes` are full or the pipe has ended; how many were read.

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeSet,
     fs,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::Duration,
 };
@@ -54,7 +54,16 @@ impl Moonlight {
     /// # Errors
     /// The host lists no attempt.
     pub fn pair(&self, host: &Constellation, pin: &str, typed: &[&str]) -> Result<(Value, Vec<String>)> {
-        let asking = self.spawn(&["pair", pin])?;
+        self.pair_saying(host, &["pair", pin], typed)
+    }
+
+    fn pair_saying(
+        &self,
+        host: &Constellation,
+        words: &[&str],
+        typed: &[&str],
+    ) -> Result<(Value, Vec<String>)> {
+        let asking = self.spawn(words)?;
         let mut attempt = None;
         let listed = wait("the host to list the attempt", ANSWER, || {
             attempt = host.lumenctl("pair", &[]).ok().and_then(|output| {
@@ -74,6 +83,31 @@ impl Moonlight {
     /// Asks for `verb` (`state`, `apps`, `cancel`) and returns the answer: what the host refused has `error`.
     pub fn ask(&self, verb: &str) -> Result<Value> {
         Asking(self.spawn(&[verb])?).answer()
+    }
+
+    /// Pairs with the PIN that it shows typed at the host, but says the last phase before `phase`, too.
+    ///
+    /// # Errors
+    /// The host lists no attempt.
+    pub fn pair_out_of_order(&self, host: &Constellation, phase: &str) -> Result<Value> {
+        let (seen, _) = self.pair_saying(host, &["pair", "2718", "--last-before", phase], &["2718"])?;
+        Ok(seen)
+    }
+
+    /// What the host's doors say to one who is almost this client, or nobody: `verb` of `tests/moonlight/stranger.py`.
+    ///
+    /// # Errors
+    /// A door does not answer.
+    pub fn almost(&self, verb: &str, arguments: &[&str]) -> Result<Value> {
+        let words = [&[verb], arguments].concat();
+        let said = Asking(self.spawn_script("stranger.py", &words)?).answer()?;
+        ensure!(said.get("error").is_none(), "{said:#}");
+        Ok(said)
+    }
+
+    /// Launches from another process of this client, which may stream already, and returns the answer as [`Self::ask`] does.
+    pub fn launch_again(&self) -> Result<Value> {
+        Asking(self.spawn(&["launch", "--seconds", "1", "--frames-log", "/dev/null"])?).answer()
     }
 
     /// Begins to stream with `verb` (`launch`, `resume`) and further arguments.
@@ -97,7 +131,11 @@ impl Moonlight {
     }
 
     fn spawn(&self, words: &[&str]) -> Result<Child> {
-        let script = checkout().join("tests/moonlight/client.py");
+        self.spawn_script("client.py", words)
+    }
+
+    fn spawn_script(&self, script: &str, words: &[&str]) -> Result<Child> {
+        let script = checkout().join("tests/moonlight").join(script);
         let mut command = Command::new(&self.python);
         // No folder of compiled code in the checkout.
         command.arg("-B").arg(script).args(["--http", &MOONLIGHT.to_string(), "--identity"]);
@@ -235,6 +273,11 @@ impl Played {
     /// Arrival of each frame, CLOCK_MONOTONIC ns, in order.
     pub fn arrivals(&self) -> Vec<u64> {
         self.frames.iter().filter_map(|frame| frame["received_ns"].as_u64()).collect()
+    }
+
+    /// The H.264 that its decoder would have got.
+    pub fn dump(&self) -> &Path {
+        &self.dump
     }
 
     /// What a decoder makes of it: ffmpeg's.

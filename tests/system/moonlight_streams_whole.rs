@@ -1,15 +1,16 @@
 //! What the genuine Moonlight client gets: every frame that the host sent, numbered without a gap, decodable by ffmpeg, with
-//! the compositor's numbers rising in the pictures; with packets of any size, sealed and in the clear, at several rates.
+//! the compositor's numbers rising in the pictures, a minute of them in all that captured sent on; with packets of any size, sealed and in the clear, at several rates.
 //!
 //! Sabotage: skip a frame number, answer a wish for an IDR with another frame, send an IDR that nobody asked for, cut a
-//! packet short, seal with a nonce that is told wrong, or give two clients one Output.
+//! packet short, seal with a nonce that is told wrong, give two clients one Output, leave out a captured Frame, or let a second
+//! launch take the session of the first.
 
-use std::time::Duration;
+use std::{thread, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use lumen_tests::{
     Constellation, Moonlight,
-    constellation::{Setup, wait},
+    constellation::{Setup, run, wait},
     moonlight::{Played, Playing},
     overview::{Overview, count, sway_mode, sway_sockets},
 };
@@ -29,7 +30,7 @@ struct Case {
 
 const HD: (u32, u32) = (1280, 720);
 const CASES: [Case; 3] = [
-    Case { size: HD, rate: 60, refresh_x100: 6000, packet: 1392, seal: "all", seconds: 20 },
+    Case { size: HD, rate: 60, refresh_x100: 6000, packet: 1392, seal: "all", seconds: 60 },
     Case { size: HD, rate: 60, refresh_x100: 5994, packet: 1024, seal: "none", seconds: 6 },
     Case { size: (640, 360), rate: 120, refresh_x100: 12_000, packet: 512, seal: "all", seconds: 6 },
 ];
@@ -102,9 +103,41 @@ fn end(host: &Constellation, mut playing: Playing<'_>, width: u32) -> Result<(Pl
     Ok((played, count(session, "repeats")? + 1))
 }
 
+/// A client that streams launches: it is refused in words; whether its stream goes on is judged with it.
+fn launched_twice(client: &Moonlight) -> Result<()> {
+    let asked = client.launch_again()?;
+    let told = asked["error"].to_string();
+    ensure!(told.contains("400") && told.contains("session"), "a launch beside a stream: {asked:#}");
+    Ok(())
+}
+
+/// Stops the picture, and finds each Frame that captured sent on at the client.
+fn captured(host: &Constellation, playing: &mut Playing<'_>) -> Result<()> {
+    let stamp = host.processes("lumen-stamp").first().context("no lumen-stamp")?.to_string();
+    run("kill", &["-STOP", &stamp])?;
+    thread::sleep(Duration::from_millis(1500));
+    let seen = Overview::of(host)?;
+    run("kill", &["-CONT", &stamp])?;
+    let (captured, encoded) = (seen.session_of("captured")?, seen.session_of("encoded")?);
+    let (taken, sent) = (count(captured, "taken")?, count(captured, "sent")?);
+    // To each new link the newest picture is sent again.
+    let told = taken..taken + count(encoded, "upstream_links")?;
+    ensure!(told.contains(&(sent + count(captured, "skipped")?)), "captured lost a picture: {captured:#}");
+    let (pictures, repeats) = (count(encoded, "encoded")?, count(encoded, "repeats")?);
+    let laid_by = count(encoded, "superseded")? + count(encoded, "unchanged")?;
+    // An IDR that was asked for shows a Frame a second time; one that shows what was shown may be encoded as a repeat.
+    let whole = (pictures + laid_by).saturating_sub(count(encoded, "idrs")?)..=pictures + laid_by + repeats;
+    ensure!(whole.contains(&sent), "encoded lost a Frame: {captured:#} {encoded:#}");
+    playing.wait_for((pictures + repeats) as usize)?;
+    println!(
+        "captured sent {sent}, of which {laid_by} were laid by; encoded {pictures} pictures and {repeats} repeats"
+    );
+    Ok(())
+}
+
 fn wait_seconds(playing: &mut Playing<'_>, seconds: u32) -> Result<()> {
     playing.wait_for(SETTLED)?;
-    std::thread::sleep(Duration::from_secs(seconds.into()));
+    thread::sleep(Duration::from_secs(seconds.into()));
     Ok(())
 }
 
@@ -118,6 +151,8 @@ fn moonlight_streams_whole() -> Result<()> {
         let mhz = u64::from(case.refresh_x100) * 10;
         let mode = (u64::from(case.size.0), u64::from(case.size.1), mhz);
         ensure!(sway_mode(&host)? == mode, "the desktop has {:?}, not {mode:?}", sway_mode(&host)?);
+        launched_twice(&client)?;
+        captured(&host, &mut playing)?;
         let (played, repeats) = end(&host, playing, case.size.0)?;
         case.judge(&played, repeats).with_context(|| format!("{mode:?}, packets of {}", case.packet))?;
         let cancelled = client.ask("cancel")?;

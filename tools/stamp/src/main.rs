@@ -4,7 +4,7 @@
 mod pool;
 mod window;
 
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, ValueEnum};
 use lumen_stamp::Content;
@@ -25,6 +25,9 @@ struct Args {
     /// At most so many frames a second; without it, as many as the compositor asks for
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1000))]
     fps: Option<u32>,
+    /// A file to write each number into, with the moment at which it was given to the compositor (CLOCK_MONOTONIC, ns)
+    #[arg(long)]
+    drawn: Option<PathBuf>,
 }
 
 /// What may be shown alone.
@@ -42,7 +45,7 @@ fn main() -> ExitCode {
         Some(Only::Noise) => Content::Noise,
     };
     let pace = window::Pace { first: args.number, still: args.still, content, most_per_second: args.fps };
-    match window::show(pace) {
+    match window::show(pace, args.drawn.as_deref()) {
         Ok(end) => {
             eprintln!("lumen-stamp: {end}");
             ExitCode::SUCCESS

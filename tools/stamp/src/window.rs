@@ -2,11 +2,15 @@
 
 use std::{
     fmt,
+    fs::File,
+    io::Write as _,
+    path::Path,
     time::{Duration, Instant},
 };
 
 use anyhow::Context;
 use lumen_stamp::{Content, Layout};
+use rustix::time::{ClockId, clock_gettime};
 use wayland_client::{
     Connection, Dispatch, QueueHandle, delegate_noop,
     globals::{GlobalListContents, registry_queue_init},
@@ -62,8 +66,11 @@ impl fmt::Display for End {
     }
 }
 
-/// Shows frames until the compositor goes or closes the window.
-pub fn show(pace: Pace) -> anyhow::Result<End> {
+/// Shows frames until the compositor goes or closes the window, and writes into `drawn` when each was given to it.
+pub fn show(pace: Pace, drawn: Option<&Path>) -> anyhow::Result<End> {
+    let drawn =
+        drawn.map(|path| File::create(path).with_context(|| format!("cannot write {}", path.display())));
+    let drawn = drawn.transpose()?;
     let connection = Connection::connect_to_env()
         .context("no Wayland compositor; start me inside one, or set WAYLAND_DISPLAY")?;
     let (globals, mut events) = registry_queue_init::<Window>(&connection)?;
@@ -85,6 +92,7 @@ pub fn show(pace: Pace) -> anyhow::Result<End> {
         pace,
         next: Next::Draw { number: pace.first },
         last: None,
+        drawn,
         ended: None,
     };
     loop {
@@ -115,6 +123,7 @@ struct Window {
     pace: Pace,
     next: Next,
     last: Option<Instant>,
+    drawn: Option<File>,
     ended: Option<anyhow::Result<End>>,
 }
 
@@ -142,6 +151,10 @@ impl Window {
         }
         self.surface.commit();
         self.last = Some(Instant::now());
+        if let Some(log) = &mut self.drawn {
+            let now = clock_gettime(ClockId::Monotonic);
+            writeln!(log, "{number} {}", now.tv_sec * 1_000_000_000 + now.tv_nsec)?;
+        }
         self.next = Next::Shown { number };
         Ok(())
     }
