@@ -2,6 +2,7 @@
 
 pub mod cpu;
 pub mod hop;
+pub mod moonlight;
 pub mod pipeline;
 pub mod starved;
 pub mod syscalls;

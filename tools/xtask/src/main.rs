@@ -71,6 +71,13 @@ enum Bench {
         #[arg(long, default_value_t = 8)]
         seconds: u32,
     },
+    /// What the genuine Moonlight client gets and when, beside ffmpeg's libx264 on the same frames, and on a bad network. Needs
+    /// root, ffmpeg and `make build`.
+    Moonlight {
+        /// How long to stream, each time.
+        #[arg(long, default_value_t = 8)]
+        seconds: u32,
+    },
     /// System calls a frame, stage by stage. Needs root, strace and `make build`.
     Syscalls {
         /// How long to count.
@@ -102,6 +109,7 @@ impl Chore {
             Self::Bench(Bench::Pipeline { seconds }) => bench::pipeline::run(seconds)?,
             Self::Bench(Bench::Cpu { seconds }) => bench::cpu::run(seconds)?,
             Self::Bench(Bench::Starved { seconds }) => bench::starved::run(seconds)?,
+            Self::Bench(Bench::Moonlight { seconds }) => bench::moonlight::run(seconds)?,
             Self::Bench(Bench::Syscalls { seconds }) => bench::syscalls::run(seconds)?,
             Self::Fuzz(options) => fuzz::run(&options)?,
             Self::Kill(options) => kill::run(&options)?,

@@ -13,12 +13,12 @@ use lumen_stamp::{Content, Layout, render_in, render_moving_in};
 use lumen_tests::{Constellation, Probe, constellation::Setup};
 
 /// The stages on the frame path; the others sleep while a stream runs.
-const STAGES: [&str; 3] = ["captured", "encoded", "transportd"];
+pub(super) const STAGES: [&str; 3] = ["captured", "encoded", "transportd"];
 
 const SIZES: [(u32, u32); 2] = [(1280, 720), (1920, 1080)];
 
 /// Frames a second of the Output, and of what ffmpeg is given.
-const RATE: u32 = 60;
+pub(super) const RATE: u32 = 60;
 
 /// lumen's default for a client that does not ask.
 const BITRATE: &str = "10M";
@@ -31,10 +31,10 @@ const WARM_UP: Duration = Duration::from_secs(4);
 
 /// What is shown.
 #[derive(Debug, Clone, Copy)]
-struct Case {
-    content: Content,
-    still: bool,
-    size: (u32, u32),
+pub(super) struct Case {
+    pub content: Content,
+    pub still: bool,
+    pub size: (u32, u32),
 }
 
 impl fmt::Display for Case {
@@ -73,8 +73,8 @@ fn row(host: &Constellation, probe: &Probe, case: Case, seconds: u32) -> anyhow:
     let (fps, stages) = of_stages(host, probe, case, seconds)?;
     let lumen: f64 = stages.iter().sum();
     let frames = seconds * RATE;
-    let ffmpeg = of_ffmpeg(case, frames, &x264())?;
-    let converting = of_ffmpeg(case, frames, &["-c:v", "wrapped_avframe"].map(str::to_owned))?;
+    let ffmpeg = of_ffmpeg(case, frames, &x264(), &NOWHERE)?;
+    let converting = of_ffmpeg(case, frames, &["-c:v", "wrapped_avframe"].map(str::to_owned), &NOWHERE)?;
     print!("{:<26}{fps:>6.1}", case.to_string());
     stages.iter().chain(&[lumen, ffmpeg, ffmpeg - converting]).for_each(|cost| print!("{cost:>12.2}"));
     println!("{:>16.2}", lumen / ffmpeg);
@@ -105,7 +105,7 @@ fn of_stages(
 }
 
 /// What each stage's threads used so far.
-fn used(host: &Constellation) -> anyhow::Result<[Duration; STAGES.len()]> {
+pub(super) fn used(host: &Constellation) -> anyhow::Result<[Duration; STAGES.len()]> {
     let mut used = [Duration::ZERO; STAGES.len()];
     for (used, stage) in used.iter_mut().zip(STAGES) {
         let pid = host.pid(stage)?;
@@ -125,7 +125,7 @@ fn on_cpu(schedstat: &str) -> Duration {
 }
 
 /// As much for latency as ffmpeg can, with one IDR at the start.
-fn x264() -> Vec<String> {
+pub(super) fn x264() -> Vec<String> {
     let given = format!(
         "-c:v libx264 -preset superfast -tune zerolatency -g 100000 \
          -b:v {BITRATE} -maxrate {BITRATE} -bufsize {BUFFER}"
@@ -133,15 +133,18 @@ fn x264() -> Vec<String> {
     given.split_whitespace().map(str::to_owned).collect()
 }
 
-/// What ffmpeg takes to read a frame, convert it and encode it as `coding` says, in milliseconds.
-fn of_ffmpeg(case: Case, frames: u32, coding: &[String]) -> anyhow::Result<f64> {
+/// Where nobody wants what ffmpeg made.
+const NOWHERE: [&str; 3] = ["-f", "null", "-"];
+
+/// What ffmpeg takes to read a frame, convert it and encode it as `coding` says, in milliseconds; the stream goes `to`.
+pub(super) fn of_ffmpeg(case: Case, frames: u32, coding: &[String], to: &[&str]) -> anyhow::Result<f64> {
     let size = format!("{}x{}", case.size.0, case.size.1);
     let mut child = Command::new("ffmpeg")
         .args(["-hide_banner", "-benchmark", "-f", "rawvideo", "-pix_fmt", "bgr0"])
         .args(["-video_size", &size, "-framerate", &RATE.to_string(), "-i", "pipe:0"])
-        .args(["-vf", "format=yuv420p"])
+        .args(["-vf", "scale=out_color_matrix=bt709:out_range=tv,format=yuv420p"])
         .args(coding)
-        .args(["-f", "null", "-"])
+        .args(to)
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
