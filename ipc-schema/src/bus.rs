@@ -128,12 +128,15 @@ pub struct SoundSource {
 #[derive(Debug, SerializeDict, DeserializeDict, Type)]
 #[zbus(signature = "a{sv}")]
 pub struct SeatSource {
-    /// `"wayland"`: `fd` is a fresh connection to the compositor, `output` names the wl_output.
+    /// `"wayland"`: `fd` is a fresh connection to the compositor, `output` names the wl_output. `"eis"`: `fd` is a fresh
+    /// connection to the compositor's EIS, `region` names the Output there.
     pub kind: String,
     /// An open connection, owned by the receiver.
     pub fd: Option<OwnedFd>,
     /// The wl_output's name.
     pub output: Option<String>,
+    /// The mapping id of the Output's region, as devices that take places name it.
+    pub region: Option<String>,
     /// Which backend of vdisplayd made the Output, in one word.
     pub desktop: Option<String>,
     /// A Seat was opened on this Output before, which may have died with buttons down.

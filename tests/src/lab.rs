@@ -106,10 +106,15 @@ impl Lab {
 
     /// Writes a file in the user's configuration of lumen.
     pub fn config(&self, stage: &str, text: &str) -> Result<()> {
+        self.write("/home/lumen/.config/lumen", &format!("{stage}.toml"), text)
+    }
+
+    /// Writes a file called `name` in a folder of the user's.
+    pub fn write(&self, folder: &str, name: &str, text: &str) -> Result<()> {
         let directory = TempDir::new()?;
-        let file = directory.path().join(format!("{stage}.toml"));
+        let file = directory.path().join(name);
         fs::write(&file, text)?;
-        self.run(&["push", &file.to_string_lossy(), "/home/lumen/.config/lumen"]).map(drop)
+        self.run(&["push", &file.to_string_lossy(), folder]).map(drop)
     }
 
     /// Streams with the probe inside the container and brings home what it left.

@@ -1,8 +1,8 @@
 //! The user's gnome-shell is killed in mid-stream: the session says that it waits for GNOME, and when another gnome-shell
-//! runs it goes on there, in the same session, with its program anew. One that does not come back costs the session its
+//! runs it goes on there, in the same session, with its program anew and its input. One that does not come back costs the session its
 //! desktop, not its stream.
 //!
-//! Sabotage: give the session a headless desktop at once, or take the new gnome-shell for the old one.
+//! Sabotage: give the session a headless desktop at once, take the new gnome-shell for the old one, or ask for its EIS once.
 
 use std::{
     thread::sleep,
@@ -33,7 +33,7 @@ fn gnome_comes_back_after_a_crash() -> Result<()> {
     lab.user(&["systemctl", "--user", "kill", "--signal=KILL", &gnome])?;
     lab.wait("*waiting* in the status", Duration::from_secs(5), || {
         let status = lab.user(&["lumenctl", "status"])?;
-        Ok(status.contains("waiting: the user's GNOME has ended"))
+        Ok(status.contains("waiting: the user's GNOME has ended") && status.contains("cannot type"))
     })?;
     lab.start_gnome(&[])?;
     println!("GNOME was away for {:.1} s", killed.elapsed().as_secs_f64());
@@ -42,6 +42,9 @@ fn gnome_comes_back_after_a_crash() -> Result<()> {
     })?;
     lab.wait("the app anew", Duration::from_secs(10), || {
         Ok(lab.user(&["pgrep", "-x", "lumen-stamp"]).is_ok_and(|now| now != app))
+    })?;
+    lab.wait("input in the new GNOME", Duration::from_secs(10), || {
+        Ok(lab.user(&["lumenctl", "status"])?.contains("mutter takes input by EIS"))
     })?;
     ensure!(client.runs(), "the client gave up\n{}", lab.logs());
     let report = client.finish()?.success().with_context(|| lab.logs())?;

@@ -73,7 +73,7 @@ impl Counts {
 pub enum Refused {
     /// A key or button that the backend does not have.
     Code,
-    /// So many characters that nothing types: controls.
+    /// So many characters that nothing types: controls, and where the backend makes no keymap those that its keymap lacks.
     Characters(u64),
     /// An event while input reached no Output.
     Nowhere,

@@ -9,7 +9,7 @@ use lumen_ipc::{Failure, FailureClass, SessionId, Stage, bus::SeatSource};
 use lumen_stage::{Bus, pulse::Pulse};
 
 use crate::{
-    backends::{Backend, log::Log, wlr::Wlr},
+    backends::{Backend, eis::Eis, log::Log, wlr::Wlr},
     config::Layout,
 };
 
@@ -52,11 +52,10 @@ impl Display for Vdisplayd {
 
 /// Opens what vdisplayd's answer describes.
 fn open(source: SeatSource, layout: &Layout) -> Result<Box<dyn Backend>, Failure> {
-    let SeatSource { kind, fd, output, desktop, again } = source;
-    match (kind.as_str(), fd, output) {
-        ("wayland", Some(fd), Some(output)) => {
-            let socket = UnixStream::from(OwnedFd::from(fd));
-            let desktop = desktop.unwrap_or_else(|| "a compositor".to_owned());
+    let SeatSource { kind, fd, output, region, desktop, again } = source;
+    let desktop = desktop.unwrap_or_else(|| "a compositor".to_owned());
+    match (kind.as_str(), fd.map(|fd| UnixStream::from(OwnedFd::from(fd))), output, region) {
+        ("wayland", Some(socket), Some(output), _) => {
             let mut wlr = Wlr::open(socket, &output, &desktop, layout)?;
             // Unless vdisplayd knows better.
             if again != Some(false) {
@@ -64,13 +63,15 @@ fn open(source: SeatSource, layout: &Layout) -> Result<Box<dyn Backend>, Failure
             }
             Ok(Box::new(wlr))
         }
-        (kind, fd, output) => Err(Failure::new(
+        ("eis", Some(socket), _, Some(region)) => Ok(Box::new(Eis::open(socket, region, &desktop)?)),
+        (kind, socket, output, region) => Err(Failure::new(
             FailureClass::Internal,
             format!(
-                "cannot type: vdisplayd answered with a seat of kind {kind:?}, {} connection and {} output name, \
-                 which inputd cannot read",
-                if fd.is_some() { "a" } else { "no" },
+                "cannot type: vdisplayd answered with a seat of kind {kind:?}, {} connection, {} output name and {} \
+                 region, which inputd cannot read",
+                if socket.is_some() { "a" } else { "no" },
                 if output.is_some() { "an" } else { "no" },
+                if region.is_some() { "a" } else { "no" },
             ),
             "install the same version of lumen-vdisplayd and lumen-inputd, then restart lumen.target",
         )),

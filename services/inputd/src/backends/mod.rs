@@ -1,5 +1,8 @@
 //! What can play events.
 
+pub mod down;
+pub mod eis;
+pub mod keymap;
 pub mod log;
 pub mod wlr;
 

@@ -63,10 +63,7 @@ impl Auto {
     /// Why nothing can be typed there.
     pub async fn seat(&self, session: SessionId) -> Result<SeatSource, Failure> {
         if self.mutter.has(session) {
-            return Err(super::cannot_type(
-                "the Output is in GNOME, which takes input by EIS only, and this version cannot speak that",
-                "set backend = \"sway-headless\" in vdisplayd.toml to use a desktop of lumen's own",
-            ));
+            return self.mutter.seat(session).await;
         }
         self.sway.seat(session).await
     }

@@ -1,18 +1,16 @@
 //! The keyboard, with the state that the protocol leaves to its client: which modifiers the keys make.
 
-use std::{collections::BTreeMap, os::fd::AsFd};
+use std::os::fd::AsFd;
 
 use wayland_client::protocol::wl_keyboard::KeymapFormat;
 use wayland_protocols_misc::zwp_virtual_keyboard_v1::client::zwp_virtual_keyboard_v1::ZwpVirtualKeyboardV1;
 use xkbcommon::xkb::{self, KeyDirection, Keymap, State};
 
-use super::{
-    WlrError,
-    keymap::{Meanings, file},
-    now_ms,
-    text::Run,
+use super::{WlrError, keymap::file, now_ms, text::Run};
+use crate::{
+    backends::{down::Down, keymap::Meanings},
+    counts::Refused,
 };
-use crate::counts::Refused;
 
 /// Modifiers that are depressed, latched and locked, and the layout.
 type Modifiers = (u32, u32, u32, u32);
@@ -24,36 +22,27 @@ pub(super) struct Keyboard {
     state: State,
     modifiers: Modifiers,
     meanings: Meanings,
-    /// The keys that are down, by their codes, and where they are.
-    held: BTreeMap<u16, u16>,
+    down: Down,
 }
 
 impl Keyboard {
     pub(super) fn new(device: ZwpVirtualKeyboardV1, keymap: &Keymap) -> Result<Self, WlrError> {
         let (text, state) = (keymap.get_as_string(xkb::KEYMAP_FORMAT_TEXT_V1), State::new(keymap));
         let (modifiers, meanings) = ((0, 0, 0, 0), Meanings::of(keymap));
-        let keyboard = Self { device, keymap: text, state, modifiers, meanings, held: BTreeMap::new() };
+        let keyboard = Self { device, keymap: text, state, modifiers, meanings, down: Down::default() };
         keyboard.upload(&keyboard.keymap)?;
         Ok(keyboard)
     }
 
-    /// A key by its code goes down or up. Two codes may be of one key, which is down while one of them is.
+    /// A key by its code goes down or up.
     pub(super) fn key(&mut self, code: u16, pressed: bool) {
-        let place = if pressed {
-            let place = self.meanings.place(code);
-            let is_down = self.is_down(place);
-            self.held.insert(code, place);
-            if is_down { None } else { Some(place) }
-        } else {
-            self.held.remove(&code).filter(|place| !self.is_down(*place))
+        let place = match pressed {
+            true => self.down.press(code, self.meanings.place(code)),
+            false => self.down.release(code),
         };
         if let Some(place) = place {
             self.stroke(place, pressed);
         }
-    }
-
-    fn is_down(&self, place: u16) -> bool {
-        self.held.values().any(|held| *held == place)
     }
 
     fn stroke(&mut self, place: u16, pressed: bool) {
@@ -78,7 +67,7 @@ impl Keyboard {
     pub(super) fn text(&mut self, text: &str) -> Result<Option<Refused>, WlrError> {
         let (mut rest, mut refused) = (text, 0);
         while !rest.is_empty() {
-            let (run, left, left_out) = Run::cut(rest, |place| self.is_down(place));
+            let (run, left, left_out) = Run::cut(rest, |place| self.down.has(place));
             (rest, refused) = (left, refused + left_out);
             if run.strokes().is_empty() {
                 continue;

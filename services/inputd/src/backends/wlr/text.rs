@@ -2,12 +2,10 @@
 
 use std::fmt::Write;
 
+use crate::backends::keymap::PRINTING;
+
 /// In every keymap of ours, so that none is taken for a keyboard's.
 pub(super) const MARK: &str = "lumen-text";
-
-/// The keys that print on a usual keyboard, by evdev code. Because programs that look at positions as well shall see
-/// neither Escape nor a function key.
-pub(super) const PRINTING: [std::ops::RangeInclusive<u16>; 4] = [2..=13, 16..=27, 30..=40, 43..=53];
 
 /// Some characters, all of one keymap, in the order in which they are typed.
 #[derive(Debug, Default)]
@@ -78,7 +76,7 @@ fn symbol(character: char) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backends::wlr::keymap::compile;
+    use crate::backends::keymap::compile;
     use xkbcommon::xkb::{self, Context, State};
 
     /// What a program would read that is told the keymaps and the strokes.

@@ -8,7 +8,7 @@
 //! when that reader goes, and takes the next reader's. That is why `modes` is not used where Mutter knows it (51):
 //! a monitor made with it refuses every other size ("no more input formats"), and a change of mode would cost it.
 
-use std::{collections::HashMap, future::poll_fn, pin::Pin, time::Duration};
+use std::{collections::HashMap, future::poll_fn, os::fd::OwnedFd, pin::Pin, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
@@ -50,6 +50,9 @@ pub enum CastError {
     /// It said yes and then nothing.
     #[error("GNOME made no PipeWire stream within {} s", STREAM_LIMIT.as_secs())]
     NoStream,
+    /// It says nothing of where on the desktop its pictures are.
+    #[error("GNOME does not say which region of its desktop the Output is: it is older than version 46")]
+    NoRegion,
 }
 
 /// What names a recording on its line.
@@ -105,6 +108,26 @@ impl Cast {
             .call(SCREEN_CAST, &self.recording.stream, PROPERTIES, "Get", &(STREAM, "Parameters"))
             .await;
         remote.is_ok() && stream.is_ok()
+    }
+
+    /// A fresh connection to GNOME's EIS, over which input comes to this recording's monitor, and the name that the monitor
+    /// has there. Mutter (48, 51) gives any number of them, each with keys and buttons of its own, which go up with it.
+    pub async fn input(&self) -> Result<(OwnedFd, String), CastError> {
+        let refused = |call| move |source| CastError::Refused { call, source: Box::new(source) };
+        let asked = (STREAM, "Parameters");
+        let stream = &self.recording.stream;
+        let parameters = self.line.call(SCREEN_CAST, stream, PROPERTIES, "Get", &asked).await;
+        let parameters: OwnedVariant = parameters.map_err(refused("ScreenCast.Stream.Parameters"))?;
+        let mut parameters: HashMap<String, OwnedVariant> =
+            parameters.try_into().map_err(refused("ScreenCast.Stream.Parameters"))?;
+        let region = parameters.remove("mapping-id").ok_or(CastError::NoRegion)?;
+        let region = region.try_into().map_err(refused("ScreenCast.Stream.Parameters"))?;
+
+        let remote = &self.recording.remote;
+        let options = HashMap::<&str, Variant<'_>>::new();
+        let eis = self.line.call(REMOTE_DESKTOP, remote, REMOTE_SESSION, "ConnectToEIS", &options).await;
+        let eis: zbus::OwnedFd = eis.map_err(refused("RemoteDesktop.Session.ConnectToEIS"))?;
+        Ok((eis.into(), region))
     }
 
     /// Ends it: the monitor goes.

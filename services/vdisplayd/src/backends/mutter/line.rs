@@ -7,7 +7,8 @@
 
 use std::{
     env, io,
-    io::Read,
+    io::{IoSliceMut, Read},
+    mem::MaybeUninit,
     os::{
         fd::{AsFd, BorrowedFd, OwnedFd},
         unix::net::UnixStream as Socket,
@@ -17,9 +18,10 @@ use std::{
 };
 
 use lumen_stage::inherited::{self, StoreError};
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncWriteExt, Interest},
     net::{
         UnixStream,
         unix::{OwnedReadHalf, OwnedWriteHalf},
@@ -36,6 +38,9 @@ use zbus::{
 
 /// Time for one answer, because a gnome-shell that lays out its monitors anew was seen to take half a second.
 const ANSWER_LIMIT: Duration = Duration::from_secs(3);
+
+/// Descriptors that come with one read, because an answer of Mutter's carries one at most.
+const MAX_FDS: usize = 4;
 
 /// Why there is no such connection.
 #[derive(Debug, thiserror::Error)]
@@ -173,12 +178,30 @@ impl socket::Socket for Resumed {
 #[async_trait]
 impl ReadHalf for Receiver {
     async fn recvmsg(&mut self, buffer: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>)> {
-        Ok((self.0.read(buffer).await?, Vec::new()))
+        let stream: &UnixStream = self.0.as_ref();
+        stream.async_io(Interest::READABLE, || receive(stream.as_fd(), buffer)).await
     }
+
+    fn can_pass_unix_fd(&self) -> bool {
+        true
+    }
+}
+
+/// What lies ready, and the descriptors that came with it.
+fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>)> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let read = recvmsg(socket, &mut [IoSliceMut::new(buffer)], &mut control, RecvFlags::CMSG_CLOEXEC)?;
+    let fds = control.drain().filter_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(fds) => Some(fds),
+        _ => None,
+    });
+    Ok((read.bytes, fds.flatten().collect()))
 }
 
 #[async_trait]
 impl WriteHalf for Sender {
+    // Nothing that is asked over a line carries descriptors.
     async fn sendmsg(&mut self, buffer: &[u8], _: &[BorrowedFd<'_>]) -> io::Result<usize> {
         self.0.write(buffer).await
     }

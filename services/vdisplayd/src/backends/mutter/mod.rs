@@ -19,6 +19,7 @@ pub mod desk;
 pub mod keeper;
 pub mod layout;
 pub mod line;
+pub mod seat;
 
 use std::{
     collections::BTreeMap,

@@ -97,6 +97,7 @@ impl Sway {
             kind: "wayland".to_owned(),
             fd: Some(stream.into()),
             output: placed.made.output.clone(),
+            region: None,
             desktop: Some(placed.made.backend.to_owned()),
             again: None,
         })

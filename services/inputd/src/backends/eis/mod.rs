@@ -1,0 +1,178 @@
+//! The backend *eis*: libei's protocol, spoken to a compositor that takes input by EIS (GNOME's Mutter).
+//!
+//! The connection is a fresh one that vdisplayd asked for; what it held goes up with it. Text is typed on the keymap that the
+//! keyboard comes with: Mutter (48, 51) has no `ei_text`, and its `NotifyKeyboardKeysym` knows no other characters either.
+
+mod devices;
+mod keyboard;
+mod pointer;
+mod text;
+mod wire;
+
+use std::{
+    os::{fd::BorrowedFd, unix::net::UnixStream},
+    time::{Duration, Instant},
+};
+
+use lumen_ipc::{Failure, FailureClass, input::BY_MEANING};
+
+use self::{
+    devices::Devices,
+    keyboard::Keyboard,
+    pointer::{Pointer, Whereabouts},
+    wire::Wire,
+};
+use super::Backend;
+use crate::{counts::Refused, stage::Event};
+
+/// How long a compositor may take until its devices are there. Because the session's thread waits here, and its watchdog
+/// allows it 2 s.
+const ANSWER: Duration = Duration::from_millis(700);
+
+/// Evdev's keys, of which buttons begin above.
+const KEYS: std::ops::RangeInclusive<u16> = 1..=255;
+
+/// `BTN_LEFT` to `BTN_TASK`.
+const BUTTONS: std::ops::RangeInclusive<u16> = 0x110..=0x117;
+
+/// Why nothing can be typed.
+#[derive(Debug, thiserror::Error)]
+pub enum EisError {
+    /// It did not answer, or takes nothing.
+    #[error("the compositor's EIS did not answer within {ms} ms")]
+    Silent {
+        /// Milliseconds.
+        ms: u128,
+    },
+    /// The connection is at its end.
+    #[error("the compositor's EIS is gone: {0}")]
+    Lost(String),
+    /// A device was replaced.
+    #[error("the compositor replaced its {what}")]
+    Changed {
+        /// Which.
+        what: &'static str,
+    },
+    /// The keyboard's keymap is none that XKB reads.
+    #[error("the compositor's keyboard has no keymap that can be read")]
+    NoKeymap,
+}
+
+impl From<EisError> for Failure {
+    fn from(error: EisError) -> Self {
+        let (class, advice) = match &error {
+            EisError::NoKeymap => {
+                (FailureClass::Environment, "look at the keyboard's settings in GNOME, and install xkb-data")
+            }
+            EisError::Silent { .. } | EisError::Lost(_) | EisError::Changed { .. } => {
+                (FailureClass::Temporary, "it is asked for again")
+            }
+        };
+        Self::new(class, format!("cannot type: {error}"), advice)
+    }
+}
+
+/// One session's devices in one compositor.
+pub struct Eis {
+    wire: Wire,
+    devices: Devices,
+    whereabouts: Whereabouts,
+    region: String,
+    why: String,
+}
+
+impl Eis {
+    /// Takes the keyboard and the pointer that the EIS behind `socket` gives, and places on the Output that it calls
+    /// `region`. Waits for them, 0.7 s at most.
+    ///
+    /// # Errors
+    /// Why nothing can be typed there.
+    pub fn open(socket: UnixStream, region: String, desktop: &str) -> Result<Self, EisError> {
+        let end = Instant::now() + ANSWER;
+        let why = format!(
+            "{desktop} takes input by EIS; layout: that of the desktop's own keyboard; text: characters that it has"
+        );
+        let (wire, devices) = (Wire::greet(socket, end)?, Devices::default());
+        let mut eis = Self { wire, devices, whereabouts: Whereabouts::default(), region, why };
+        loop {
+            eis.turn()?;
+            if eis.devices.keyboard.is_some() && eis.devices.pointer.is_some() {
+                return Ok(eis);
+            }
+            eis.wire.wait(end)?;
+        }
+    }
+
+    /// Takes in what the compositor said, and sends what waits.
+    fn turn(&mut self) -> Result<(), EisError> {
+        for event in self.wire.hear()? {
+            self.devices.handle(event, &self.region)?;
+        }
+        self.whereabouts.settle(self.devices.ground.as_ref(), &self.wire);
+        self.wire.flush()
+    }
+
+    fn keyboard(&mut self) -> Result<(&mut Keyboard, &Wire), EisError> {
+        let keyboard = self.devices.keyboard.as_mut().ok_or(EisError::Changed { what: "keyboard" })?;
+        Ok((keyboard, &self.wire))
+    }
+
+    fn pointer(&self) -> Result<&Pointer, EisError> {
+        self.devices.pointer.as_ref().ok_or(EisError::Changed { what: "pointer" })
+    }
+
+    fn press(&mut self, code: u16, pressed: bool) -> Result<Option<Refused>, EisError> {
+        if KEYS.contains(&(code & !BY_MEANING)) {
+            let (keyboard, wire) = self.keyboard()?;
+            keyboard.key(code, pressed, wire);
+        } else if BUTTONS.contains(&code) {
+            self.pointer()?.button(code, pressed, &self.wire);
+        } else {
+            return Ok(Some(Refused::Code));
+        }
+        Ok(None)
+    }
+}
+
+impl Backend for Eis {
+    fn name(&self) -> &'static str {
+        "eis"
+    }
+
+    fn why(&self) -> String {
+        self.why.clone()
+    }
+
+    fn play(&mut self, event: &Event) -> Result<Option<Refused>, Failure> {
+        match event {
+            Event::Press(code) => return Ok(self.press(*code, true)?),
+            Event::Release(code) => return Ok(self.press(*code, false)?),
+            Event::Motion { dx, dy } => {
+                let Devices { pointer, ground, .. } = &self.devices;
+                let pointer = pointer.as_ref().ok_or(EisError::Changed { what: "pointer" })?;
+                self.whereabouts.motion((*dx, *dy), pointer, ground.as_ref(), &self.wire);
+            }
+            Event::Position { x, y } => {
+                self.whereabouts.position(*x, *y, self.devices.ground.as_ref(), &self.wire);
+            }
+            Event::Scroll { dx, dy } => self.pointer()?.scroll(*dx, *dy, &self.wire),
+            Event::Text(text) => {
+                let (keyboard, wire) = self.keyboard()?;
+                return Ok(keyboard.text(text, wire));
+            }
+        }
+        Ok(None)
+    }
+
+    fn failure(&self) -> Option<Failure> {
+        None
+    }
+
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.wire.descriptor())
+    }
+
+    fn dispatch(&mut self) -> Result<(), Failure> {
+        Ok(self.turn()?)
+    }
+}
