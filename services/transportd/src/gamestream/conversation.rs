@@ -119,13 +119,8 @@ impl Conversation {
     fn pass_on(&self, wish: Wish, parity: &mut Parity) {
         let newest = self.born.live.record.next_frame().saturating_sub(1);
         self.post(match wish {
-            Wish::Idr => {
-                // Who takes a single reference has no other word for a loss.
-                if self.config.single_reference && newest > 0 {
-                    parity.handle_lost(newest, newest);
-                }
-                Mail::Loss(Loss { first: None, last: newest })
-            }
+            // A client says so at its start and for its decoder's sake as well: it tells nothing of the network.
+            Wish::Idr => Mail::Loss(Loss { first: None, last: newest }),
             Wish::Lost { first, last } => {
                 let (first, last) = (u64::from(first), newest.min(last.into()));
                 parity.handle_lost(first, last);
