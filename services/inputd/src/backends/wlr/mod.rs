@@ -88,8 +88,7 @@ impl From<WlrError> for Failure {
 pub struct Wlr {
     compositor: Compositor,
     keyboard: Keyboard,
-    /// Made when it is first used, because a compositor shows a cursor as soon as there is a pointer.
-    pointer: Option<Pointer>,
+    pointer: Pointer,
     why: String,
 }
 
@@ -103,23 +102,18 @@ impl Wlr {
         let mut compositor = Compositor::find(socket, output)?;
         let (keymap, origin) = keymap::choose(compositor.keymap(), layout)?;
         let keyboard = Keyboard::new(compositor.make_keyboard(), &keymap)?;
+        let pointer = Pointer::new(compositor.make_pointer());
         compositor.settle()?;
         let why = format!(
             "{desktop} takes virtual-keyboard-v1 and wlr-virtual-pointer on {output}; layout: {origin}"
         );
-        Ok(Self { compositor, keyboard, pointer: None, why })
+        Ok(Self { compositor, keyboard, pointer, why })
     }
 
     /// Lets go of all buttons, whoever pressed them: those of a pointer that died are down for ever else, and every motion
     /// goes to the window that they were pressed on.
     pub fn let_go(&mut self) {
-        let pointer = self.pointer();
-        BUTTONS.for_each(|code| pointer.button(code, false));
-    }
-
-    fn pointer(&mut self) -> &mut Pointer {
-        let compositor = &mut self.compositor;
-        self.pointer.get_or_insert_with(|| Pointer::new(compositor.make_pointer()))
+        BUTTONS.for_each(|code| self.pointer.button(code, false));
     }
 }
 
@@ -138,21 +132,21 @@ impl Backend for Wlr {
                 let pressed = matches!(event, Event::Press(_));
                 match code {
                     code if KEYS.contains(&(code & !BY_MEANING)) => self.keyboard.key(*code, pressed),
-                    code if BUTTONS.contains(code) => self.pointer().button(*code, pressed),
+                    code if BUTTONS.contains(code) => self.pointer.button(*code, pressed),
                     _ => return Ok(Some(Refused::Code)),
                 }
                 None
             }
             Event::Motion { dx, dy } => {
-                self.pointer().motion(*dx, *dy);
+                self.pointer.motion(*dx, *dy);
                 None
             }
             Event::Position { x, y } => {
-                self.pointer().position(*x, *y);
+                self.pointer.position(*x, *y);
                 None
             }
             Event::Scroll { dx, dy } => {
-                self.pointer().scroll(*dx, *dy);
+                self.pointer.scroll(*dx, *dy);
                 None
             }
             Event::Text(text) => self.keyboard.text(text)?,
