@@ -71,7 +71,7 @@ as mkdir -p /home/lumen/.config/systemd/user/lumen-encoded.service.d
 printf '[Service]\nEnvironment=LD_PRELOAD=/usr/lib/lumen/unmappable.so\n' |
     as tee /home/lumen/.config/systemd/user/lumen-encoded.service.d/90-unmappable.conf >/dev/null
 as systemctl --user daemon-reload
-stream unreadable "$(printf 'memory = "udmabuf"\nalso_memfds = true')" --mode 320x180@60 --stamp --seconds 200 --frames 300
+stream unreadable "$(printf 'memory = "udmabuf"\nalso_memfds = true')" --mode 320x180@60 --stamp --seconds 200 --frames 1500
 "#;
 
 /// Of the stream that shows that descriptors do not grow.

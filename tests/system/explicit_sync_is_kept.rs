@@ -28,7 +28,7 @@ echo 'memory = "dmabuf"' | as tee /home/lumen/.config/lumen/encoded.toml >/dev/n
 printf 'memory = "udmabuf"\ntimelines = true\n' | as tee /home/lumen/.config/lumen/vdisplayd.toml >/dev/null
 as systemctl --user start lumen.target
 as lumenctl allow "$(as lumen-probe fingerprint)" --name probe
-as lumen-probe --patience 90 --json /tmp/units.json --mode 320x180@60 --stamp --seconds 120 --frames 500 &
+as lumen-probe --patience 90 --json /tmp/units.json --mode 320x180@60 --stamp --seconds 600 &
 probe=$!
 for stage in encoded captured encoded; do
     sleep 12
@@ -36,6 +36,9 @@ for stage in encoded captured encoded; do
     as lumenctl status --json >/job/units.$stage.json || true
     as systemctl --user kill --signal=SIGKILL lumen-$stage
 done
+sleep 5
+# It streams until it is told to end: how many pictures that are is the machine's.
+pkill --signal INT lumen-probe
 wait "$probe" || echo "the probe ended with $?"
 as lumenctl status >/job/units.after || true
 as lumenctl logs -n 40 || as journalctl --user --no-pager -n 60 -u 'lumen-*'
