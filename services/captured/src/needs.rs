@@ -10,8 +10,8 @@ pub fn needs(_: &Config) -> Vec<Need> {
         Ok(()) => Need::met("libpipewire", "there, with its modules"),
         Err(error) => Need::worse(
             "libpipewire",
-            format!("{error}; desktops of GNOME could not be streamed"),
-            "sudo apt-get install --yes --no-install-recommends libpipewire-0.3-modules",
+            format!("{error}; no sound, and no desktop of GNOME"),
+            "sudo apt-get install --yes --no-install-recommends libpipewire-0.3-modules libspa-0.2-modules",
         ),
     }]
 }

@@ -1,4 +1,4 @@
-//! What vdisplayd needs of its machine: the user's manager, a desktop or sway for one of its own, and PipeWire for GNOME.
+//! What vdisplayd needs of its machine: the user's manager, a desktop or sway for one of its own, and PipeWire for GNOME and for sound.
 
 use std::os::unix::net::UnixStream;
 
@@ -24,11 +24,18 @@ const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 pub fn needs(config: &Config) -> Vec<Need> {
     let places = match Places::find() {
         Ok(places) => places,
-        Err(error) => return vec![Need::missing("user manager", error.to_string(), "lumenctl doctor")],
+        Err(error) => {
+            return vec![Need::missing(
+                "user manager",
+                error.to_string(),
+                "systemctl --user start lumen.target",
+            )];
+        }
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let Ok(runtime) = runtime else {
-        return vec![Need::missing("event loop", "the kernel gives none", "ulimit --help")];
+        let mend = "end programs of this user that have many files open";
+        return vec![Need::missing("event loop", "the kernel gives no descriptor for one", mend)];
     };
     runtime.block_on(look(config, &places))
 }
@@ -87,7 +94,7 @@ async fn desktop(config: &Config, places: &Places, manager: &UserManager, path: 
     }
 }
 
-/// GNOME's pictures come through it.
+/// GNOME's pictures come through it, and all sound.
 fn pipewire(places: &Places, is_gnome: bool) -> Need {
     const MEND: &str = "systemctl --user start pipewire.socket wireplumber.service \
                         || sudo apt-get install --yes pipewire wireplumber libpipewire-0.3-modules";
@@ -96,6 +103,6 @@ fn pipewire(places: &Places, is_gnome: bool) -> Need {
         Err(_) if is_gnome => {
             Need::missing("PipeWire", "it does not run, and GNOME's pictures come through it", MEND)
         }
-        Err(_) => Need::worse("PipeWire", "it does not run; desktops of GNOME could not be streamed", MEND),
+        Err(_) => Need::worse("PipeWire", "it does not run: no sound, and no desktop of GNOME", MEND),
     }
 }
