@@ -14,6 +14,7 @@ import signal
 import socket
 import struct
 import sys
+import urllib.request
 import threading
 import time
 import types
@@ -104,6 +105,12 @@ class Host:
 
     def apps(self):
         return {"apps": [{"id": app.id, "name": app.name} for app in self.http.get_app_list()]}
+
+    def art(self, app):
+        """The picture of an app, as the text that its bytes are in Latin-1."""
+        where = self.http._build_url(self.http.base_url_https, "appasset", f"appid={app}&AssetType=2&AssetIdx=0")
+        with urllib.request.urlopen(where, context=self.http._make_ssl_context(), timeout=PATIENCE_S) as answer:
+            return {"png": answer.read().decode("latin-1")}
 
     def state(self):
         info = self.http.parse_server_info(self.ask("serverinfo"))
@@ -326,6 +333,7 @@ def arguments():
     pairs.add_argument("--last-before", help="a phase before which the last one is said, too")
     verbs.add_parser("apps")
     verbs.add_parser("cancel")
+    verbs.add_parser("art").add_argument("app", type=int)
     for verb in ("launch", "resume"):
         parser_of = verbs.add_parser(verb)
         parser_of.add_argument("--app", type=int, default=1)
@@ -351,6 +359,7 @@ def main():
     folder = package()
     verbs = {
         "state": Host.state, "apps": Host.apps, "cancel": Host.cancel,
+        "art": lambda host: host.art(options.app),
         "pair": lambda host: host.pair(options.pin, options.last_before),
         "launch": lambda host: stream(host, folder, options),
         "resume": lambda host: stream(host, folder, options),

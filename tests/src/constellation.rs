@@ -189,6 +189,11 @@ pub fn user() -> Result<u32> {
 }
 
 impl Constellation {
+    /// Waits until all stages run.
+    pub fn await_all(&self) -> Result<()> {
+        self.await_ready(&STAGES)
+    }
+
     fn await_ready(&self, stages: &[&str]) -> Result<()> {
         let active = || {
             let mut words = vec!["is-active"];

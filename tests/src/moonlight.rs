@@ -85,6 +85,11 @@ impl Moonlight {
         Asking(self.spawn(&[verb])?).answer()
     }
 
+    /// The picture of the app with this number, `png`: its bytes as the characters of Latin-1.
+    pub fn art(&self, app: i64) -> Result<Value> {
+        Asking(self.spawn(&["art", &app.to_string()])?).answer()
+    }
+
     /// Pairs with the PIN that it shows typed at the host, but says the last phase before `phase`, too.
     ///
     /// # Errors

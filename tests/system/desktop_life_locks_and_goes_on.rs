@@ -18,7 +18,7 @@ fn desktop_life_locks_and_goes_on() -> Result<()> {
     let lab = Lab::start("trixie")?;
     lab.start_display_manager()?;
     lab.start_gnome(&[])?;
-    lab.config("vdisplayd", STAMP)?;
+    lab.config("apps", STAMP)?;
     lab.user(&["systemctl", "--user", "start", "lumen.target"])?;
     let mut client = lab.start_client("probe", &["--seconds", "40", "--app", "stamp"])?;
     lab.wait("the monitor", Duration::from_secs(15), || Ok(!recorded(&lab.monitors()?).is_empty()))?;

@@ -16,7 +16,7 @@ use super::{
 #[test]
 fn desktop_life_the_desktop_of_the_moment_is_used() -> Result<()> {
     let lab = Lab::start("trixie")?;
-    lab.config("vdisplayd", STAMP)?;
+    lab.config("apps", STAMP)?;
     lab.user(&["systemctl", "--user", "start", "lumen.target"])?;
     let first = lab.start_client("first", &["--seconds", "25", "--app", "stamp"])?;
     await_backends(&lab, &["sway-headless"])?;

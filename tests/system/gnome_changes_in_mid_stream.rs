@@ -27,7 +27,7 @@ impl Desk {
     fn start() -> Result<Self> {
         let lab = Lab::start("trixie")?;
         lab.start_gnome(&[])?;
-        lab.config("vdisplayd", STAMP)?;
+        lab.config("apps", STAMP)?;
         lab.user(&["systemctl", "--user", "start", "lumen.target"])?;
         let pids = STAGES.into_iter().map(|stage| lab.pid(stage)).collect::<Result<_>>()?;
         Ok(Self { lab, pids })

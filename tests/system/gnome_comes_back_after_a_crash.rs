@@ -21,7 +21,7 @@ use super::{
 fn gnome_comes_back_after_a_crash() -> Result<()> {
     let lab = Lab::start("trixie")?;
     let gnome = lab.start_gnome(&[])?;
-    lab.config("vdisplayd", STAMP)?;
+    lab.config("apps", STAMP)?;
     lab.user(&["systemctl", "--user", "start", "lumen.target"])?;
     let mut client = lab.start_client("probe", &["--seconds", "45", "--app", "stamp"])?;
     lab.wait("the monitor", Duration::from_secs(15), || Ok(!recorded(&lab.monitors()?).is_empty()))?;

@@ -99,7 +99,7 @@ fn desk(suite: &'static str) -> Result<Lab> {
     lab.start_gnome(&[])?;
     let see =
         |name: &str| format!("{name} = [\"{HOME}/bin/lumen-see\", \"--log\", \"{HOME}/{name}.jsonl\"]\n");
-    lab.config("vdisplayd", &format!("[apps]\n{}{}", see("first"), see("second")))?;
+    lab.config("apps", &format!("[apps]\n{}{}", see("first"), see("second")))?;
     lab.user(&["systemctl", "--user", "start", "lumen.target"])?;
     Ok(lab)
 }

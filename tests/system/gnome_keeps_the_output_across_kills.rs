@@ -14,7 +14,7 @@ use super::gnome_streams_sharp_and_true::{STAMP, judge, recorded, stop_without_a
 fn gnome_keeps_the_output_across_kills() -> Result<()> {
     let lab = Lab::start("trixie")?;
     lab.start_gnome(&[])?;
-    lab.config("vdisplayd", STAMP)?;
+    lab.config("apps", STAMP)?;
     lab.user(&["systemctl", "--user", "start", "lumen.target"])?;
     let client = lab.start_client("probe", &["--seconds", "20", "--app", "stamp"])?;
     lab.wait("the monitor", Duration::from_secs(15), || Ok(!recorded(&lab.monitors()?).is_empty()))?;

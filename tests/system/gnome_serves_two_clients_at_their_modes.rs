@@ -21,7 +21,7 @@ const SETTLE: Duration = Duration::from_secs(4);
 fn gnome_serves_two_clients_at_their_modes() -> Result<()> {
     let lab = Lab::start("trixie")?;
     let gnome = lab.start_gnome(&[])?;
-    lab.config("vdisplayd", STAMP)?;
+    lab.config("apps", STAMP)?;
     lab.user(&["systemctl", "--user", "start", "lumen.target"])?;
     let arguments = |mode: &'static str| ["--seconds", "60", "--app", "stamp", "--mode", mode];
     let one = lab.start_client("one", &arguments("1280x720@60"))?;

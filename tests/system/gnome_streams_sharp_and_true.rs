@@ -63,7 +63,7 @@ pub fn stop_without_a_trace(lab: &Lab) -> Result<()> {
 fn stream_in(suite: &'static str) -> Result<()> {
     let lab = Lab::start(suite)?;
     lab.start_gnome(&[])?;
-    lab.config("vdisplayd", STAMP)?;
+    lab.config("apps", STAMP)?;
     lab.user(&["systemctl", "--user", "start", "lumen.target"])?;
     let client = lab.start_client("probe", &["--seconds", "12", "--app", "stamp"])?;
     lab.wait("the monitor", Duration::from_secs(15), || Ok(!recorded(&lab.monitors()?).is_empty()))?;

@@ -55,7 +55,7 @@ fn places(pointer: &Value) -> Result<Vec<(i64, i64)>> {
 fn gnome_tells_the_pointer_apart() -> Result<()> {
     let lab = Lab::start("trixie")?;
     lab.start_gnome(&[])?;
-    lab.config("vdisplayd", STAMP)?;
+    lab.config("apps", STAMP)?;
     lab.user(&["systemctl", "--user", "start", "lumen.target"])?;
 
     let report = stream(&lab, &["--cursor", "separate"])?;

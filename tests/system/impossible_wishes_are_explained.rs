@@ -35,8 +35,8 @@ fn impossible_modes_are_explained() -> Result<()> {
 #[test]
 fn missing_and_short_lived_apps_are_explained() -> Result<()> {
     let apps = "[apps]\nmissing = [\"/usr/bin/there-is-no-such-program\"]\nshort = [\"/bin/false\"]\n";
-    let host = Setup::stamp(&[]).config("vdisplayd", apps).start()?;
-    refused(&host, &["--app", "missing"], &["there-is-no-such-program", "vdisplayd.toml"])?;
+    let host = Setup::stamp(&[]).config("apps", apps).start()?;
+    refused(&host, &["--app", "missing"], &["there-is-no-such-program", "apps.toml"])?;
     // A program that ends leaves the desktop: it is streamed, and the administrator is told.
     Probe::allowed(&host)?.stream(&["--seconds", "1", "--app", "short"])?.success()?;
     let logged = host.logs();

@@ -34,8 +34,8 @@ fn host() -> Result<(PipeWire, Constellation)> {
     }
     lumen_tests::constellation::user()?;
     let apps = ["low", "high"].map(|name| format!("{name} = [\"pw-play\", {:?}]\n", tone_file(name)));
-    let text = format!("app = [\"/usr/lib/lumen/lumen-stamp\"]\n[apps]\n{}", apps.concat());
-    let host = Setup::default().config("vdisplayd", &text).start()?;
+    let apps = format!("[apps]\n{}", apps.concat());
+    let host = Setup::stamp(&[]).config("apps", &apps).start()?;
     Ok((PipeWire::start(&host)?, host))
 }
 

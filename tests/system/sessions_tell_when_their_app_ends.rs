@@ -7,7 +7,7 @@ use lumen_tests::{Probe, constellation::Setup};
 
 #[test]
 fn a_client_is_told_that_its_app_has_ended() -> Result<()> {
-    let host = Setup::stamp(&[]).config("vdisplayd", "[apps]\nshort = [\"/bin/false\"]\n").start()?;
+    let host = Setup::stamp(&[]).config("apps", "[apps]\nshort = [\"/bin/false\"]\n").start()?;
     let report = Probe::allowed(&host)?.stream(&["--seconds", "4", "--app", "short"])?.success()?;
     let notices = report.summary["notices"].as_array().context("no notices")?;
     let ended: Vec<_> = notices.iter().filter(|notice| notice["kind"] == "app-ended").collect();

@@ -62,12 +62,17 @@ fn pass_on(signal: &Message, peers: &Peers) {
 }
 
 fn pass_on_end(signal: &Message, peers: &Peers) {
-    let Ok((session, text, advice)) = signal.body().deserialize::<(String, String, String)>() else {
+    let Ok((session, text, advice, ends_session)) =
+        signal.body().deserialize::<(String, String, String, bool)>()
+    else {
         return;
     };
     if let Ok(session) = session.parse::<SessionId>() {
         let (text, advice) = (legible(&text), legible(&advice));
-        peers.announce(session, Mail::AppEnded { text, advice });
+        peers.announce(session, Mail::AppEnded { text: text.clone(), advice });
+        if ends_session {
+            peers.end(session, &text);
+        }
     }
 }
 

@@ -1,12 +1,15 @@
 //! `vdisplayd.toml`.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use lumen_ipc::{Failure, FailureClass, Mode};
 use lumen_stage::config::Span;
 use serde::Deserialize;
 
-use crate::backends::mutter::layout::Topology;
+use crate::{backends::mutter::layout::Topology, library::App};
+
+/// Name of the app that runs when a session names none.
+pub const DEFAULT: &str = "default";
 
 /// Where Outputs are made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -30,8 +33,6 @@ pub struct Config {
     pub topology: Topology,
     /// Program and arguments that run on a headless Output when the session names no app; empty: nothing.
     pub app: Vec<String>,
-    /// Programs and arguments that a session may name.
-    pub apps: BTreeMap<String, Vec<String>>,
     /// How long an Output stays when captured died and did not come back for it.
     pub lease: Span,
     /// Largest picture in pixels.
@@ -45,7 +46,6 @@ impl Default for Config {
             // Because elsewhere there is a wallpaper to see, and GNOME opens windows on its primary monitor.
             topology: Topology::Primary,
             app: Vec::new(),
-            apps: BTreeMap::new(),
             lease: Span(Duration::from_secs(10)),
             // Because one buffer of 8192×4320 takes 142 MB and a session needs several.
             max_pixels: 8192 * 4320,
@@ -53,26 +53,7 @@ impl Default for Config {
     }
 }
 
-/// A program that runs on an Output.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct App {
-    /// Its name in `[apps]`; `default` for `app`.
-    pub name: String,
-    /// Program and arguments, never empty.
-    pub argv: Vec<String>,
-}
-
 impl Config {
-    /// What is wrong with it although it could be read.
-    pub fn check(&self) -> Result<(), String> {
-        match self.apps.iter().find(|(_, argv)| argv.is_empty()) {
-            None => Ok(()),
-            Some((name, _)) => Err(format!(
-                "vdisplayd.toml: the app {name:?} has no program: write {name} = [\"PROGRAM\", \"ARGUMENT\"] in [apps]"
-            )),
-        }
-    }
-
     /// The mode, if it can be shown here.
     pub fn mode(&self, mode: Mode) -> Result<Mode, Failure> {
         let refused = |text: String, advice: &str| Failure::new(FailureClass::Request, text, advice);
@@ -86,21 +67,9 @@ impl Config {
         Ok(mode)
     }
 
-    /// What runs when a session names `name`, or nothing; `headless`: on an Output of our own.
-    pub fn app(&self, name: Option<&str>, headless: bool) -> Result<Option<App>, Failure> {
-        let Some(name) = name else {
-            let wanted = headless && !self.app.is_empty();
-            return Ok(wanted.then(|| App { name: "default".to_owned(), argv: self.app.clone() }));
-        };
-        if let Some(argv) = self.apps.get(name) {
-            return Ok(Some(App { name: name.to_owned(), argv: argv.clone() }));
-        }
-        let known: Vec<&str> = self.apps.keys().map(String::as_str).collect();
-        let advice = match known.as_slice() {
-            [] => "name no app, or add it to [apps] in vdisplayd.toml".to_owned(),
-            known => format!("name one of {}, or add it to [apps] in vdisplayd.toml", known.join(", ")),
-        };
-        Err(Failure::new(FailureClass::Request, format!("this host has no app {name:?}"), advice))
+    /// What runs when a session names no app, or nothing; `headless`: on an Output of our own.
+    pub fn default_app(&self, headless: bool) -> Option<App> {
+        (headless && !self.app.is_empty()).then(|| App::new(DEFAULT, &self.app, ""))
     }
 }
 
@@ -120,10 +89,8 @@ mod tests {
     fn mistakes_name_the_line_and_what_is_accepted() {
         let message = load("app = []\nbackend = \"kwin\"\n").unwrap_err().to_string();
         assert!(message.contains(":2:") && message.contains("sway-headless"), "{message}");
-        let message = load("aps = {}\n").unwrap_err().to_string();
-        assert!(message.contains("apps"), "{message}");
-        let message = load("[apps]\nx = []\n").unwrap().check().unwrap_err();
-        assert!(message.contains("\"x\" has no program"), "{message}");
+        let message = load("aps = []\n").unwrap_err().to_string();
+        assert!(message.contains("aps"), "{message}");
     }
 
     /// Sabotage: check only the sides and not the number of pixels.
@@ -147,12 +114,9 @@ mod tests {
     }
 
     #[test]
-    fn sessions_name_apps_and_never_commands() {
-        let config = load("app = [\"foot\"]\n[apps]\ngame = [\"steam\", \"-bigpicture\"]\n").unwrap();
-        assert_eq!(config.app(None, true).unwrap().unwrap().argv, ["foot"]);
-        assert_eq!(config.app(None, false).unwrap(), None, "the user's own desktop has its own programs");
-        assert_eq!(config.app(Some("game"), false).unwrap().unwrap().argv, ["steam", "-bigpicture"]);
-        let failure = config.app(Some("sh -c true"), true).unwrap_err();
-        assert!(failure.advice.contains("game"), "{failure}");
+    fn the_users_own_desktop_has_its_own_programs() {
+        let config = load("app = [\"foot\"]\n").unwrap();
+        assert_eq!(config.default_app(true).unwrap().argv, ["foot"]);
+        assert_eq!(config.default_app(false), None);
     }
 }

@@ -1,6 +1,6 @@
 //! `org.lumen.Display1`, the interface that captured and inputd call. It only passes orders on to the one loop of [`crate::run`].
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 use lumen_ipc::{
     Failure, FailureClass, SessionId, Stage,
@@ -8,9 +8,12 @@ use lumen_ipc::{
 };
 use lumen_stage::bus::{CallError, require_stage, session_id};
 use tokio::sync::{mpsc, oneshot};
-use zbus::{Connection, interface, message::Header, object_server::SignalEmitter};
+use zbus::{Connection, OwnedFd, interface, message::Header, object_server::SignalEmitter};
 
-use crate::sound;
+use crate::{
+    library::{Library, picture},
+    sound,
+};
 
 /// What the loop is asked to do.
 #[derive(Debug)]
@@ -54,14 +57,27 @@ pub enum Order {
 #[derive(Debug, Clone)]
 pub struct Display1 {
     orders: mpsc::Sender<Order>,
-    apps: Vec<String>,
+    library: Arc<Library>,
     runtime: PathBuf,
 }
 
 impl Display1 {
-    /// Passes what it is asked on to `orders`; a session may name one of `apps`. The user's sockets lie in `runtime`.
-    pub fn new(orders: mpsc::Sender<Order>, apps: Vec<String>, runtime: PathBuf) -> Self {
-        Self { orders, apps, runtime }
+    /// Passes what it is asked on to `orders`; a session may name an app of `library`. The user's sockets lie in `runtime`.
+    pub fn new(orders: mpsc::Sender<Order>, library: Arc<Library>, runtime: PathBuf) -> Self {
+        Self { orders, library, runtime }
+    }
+
+    /// Does `work` with the library, which reads files, off the loop.
+    async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Library) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, CallError> {
+        let library = self.library.clone();
+        let read = tokio::task::spawn_blocking(move || work(&library)).await;
+        let failed = |error| {
+            Failure::new(FailureClass::Temporary, format!("the apps cannot be read: {error}"), "try again")
+        };
+        Ok(read.map_err(failed)??)
     }
 
     async fn order<T>(
@@ -118,9 +134,28 @@ impl Display1 {
         self.order(Order::Release { session, answer }, answered).await
     }
 
-    /// The names of the apps that a session may ask for.
-    fn apps(&self) -> Vec<String> {
-        self.apps.clone()
+    /// The names of the apps that a session may ask for: those of apps.toml, and installed games.
+    async fn apps(&self) -> Result<Vec<String>, CallError> {
+        self.read(|library| Ok(library.catalogue().apps.keys().cloned().collect())).await
+    }
+
+    /// The picture of the app `name`: a sealed memfd with a PNG of at most 4 MiB; of an app without one a failure.
+    #[zbus(out_args("png"))]
+    async fn art(
+        &self,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] bus: &Connection,
+        name: String,
+    ) -> Result<OwnedFd, CallError> {
+        require_stage(bus, &header, Stage::Transportd).await?;
+        let png = self.read(move |library| {
+            let none = || {
+                let advice = "name one as image in apps.toml";
+                Failure::new(FailureClass::Request, format!("the app {name:?} has no picture"), advice)
+            };
+            picture(library.find(&name)?.image.as_deref().ok_or_else(none)?)
+        });
+        Ok(png.await?.into())
     }
 
     /// Where input for the Output of `session` goes. Makes nothing: a session without an Output is answered with a
@@ -151,13 +186,15 @@ impl Display1 {
         Ok(sound::source(&self.runtime)?)
     }
 
-    /// The app of `session` ended by itself; `text` says how, `advice` what to do. The Output is still there.
+    /// The app of `session` ended by itself, or did not start; `text` says how, `advice` what to do. The Output is
+    /// still there; `ends_session` if the session is to end with its app.
     #[zbus(signal)]
     pub async fn app_ended(
         emitter: &SignalEmitter<'_>,
         session: &str,
         text: &str,
         advice: &str,
+        ends_session: bool,
     ) -> Result<(), zbus::Error>;
 
     /// The machine goes to sleep now, or it woke.

@@ -4,9 +4,15 @@
 use std::process::ExitCode;
 
 use lumen_ipc::Stage;
-use lumen_vdisplayd::{needs, recover, run};
+use lumen_vdisplayd::{library, needs, recover, run};
 
 fn main() -> ExitCode {
+    if std::env::args().any(|word| word == "--check")
+        && let Err(error) = library::check()
+    {
+        eprintln!("{error}");
+        return ExitCode::from(78);
+    }
     recover::sweep(std::env::args().skip(1))
         .unwrap_or_else(|| lumen_stage::boot::run(Stage::Vdisplayd, recover::STEPS, needs::needs, run::run))
 }

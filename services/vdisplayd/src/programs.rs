@@ -4,23 +4,22 @@
 //!
 //! An app in the user's GNOME waits until its Output's monitor is there and laid out, so that its windows open on it.
 
-use lumen_ipc::{SessionId, Stage};
+use lumen_ipc::{Failure, FailureClass, SessionId, Stage};
 use zbus::object_server::SignalEmitter;
 
 use crate::{
     backends::{AnyBackend, Made},
-    config::App,
+    config::DEFAULT,
     display::{Display1, Order},
+    library::App,
     run::Run,
 };
 
 /// An app that is to run on an Output.
 #[derive(Debug)]
 pub struct Waiting {
-    /// The app.
+    /// The app, with the full paths of its programs.
     pub app: App,
-    /// Full path of its program.
-    pub program: String,
     /// The Output.
     pub made: Made,
     /// Whether the Output was made just now.
@@ -33,14 +32,35 @@ impl Run {
         !matches!(self.backend, AnyBackend::Pattern(_))
     }
 
+    /// The app that runs on an Output when its session names `name`, or none; `headless`: on an Output of our own.
+    pub(crate) async fn app(&self, name: Option<&str>, headless: bool) -> Result<Option<App>, Failure> {
+        let Some(name) = name else { return Ok(self.config.default_app(headless)) };
+        let (library, name) = (self.library.clone(), name.to_owned());
+        // Files are read: not on the loop's own thread.
+        let found = tokio::task::spawn_blocking(move || library.find(&name)).await;
+        let found = found.map_err(|error| {
+            Failure::new(FailureClass::Temporary, format!("the apps cannot be read: {error}"), "try again")
+        });
+        found?.map(Some)
+    }
+
     /// Starts the app of `session` if its Output is `ready`, else as soon as it is.
-    pub(crate) async fn expect_app(&mut self, session: SessionId, waiting: Waiting, ready: bool) {
+    ///
+    /// # Errors
+    /// It is ready, and its app does not start.
+    pub(crate) async fn expect_app(
+        &mut self,
+        session: SessionId,
+        waiting: Waiting,
+        ready: bool,
+    ) -> Result<(), Failure> {
         if let Err(error) = self.places.write(session, "app", &waiting.app.name) {
             tracing::warn!(SESSION = %session, "a restart of vdisplayd may cost this app: {error}");
         }
         self.waiting.insert(session, waiting);
-        if ready {
-            self.start_waiting(session).await;
+        match ready {
+            true => self.start(session).await,
+            false => Ok(()),
         }
     }
 
@@ -49,13 +69,13 @@ impl Run {
         let Ok(name) = std::fs::read_to_string(self.places.file(session, "app")) else { return };
         let made = self.shown.lock().outputs.get(&session).map(|output| output.made.clone());
         let app = match name.as_str() {
-            "default" => self.config.app(None, true),
-            name => self.config.app(Some(name), true),
+            DEFAULT => self.app(None, true).await,
+            name => self.app(Some(name), true).await,
         };
         let (Some(made), Ok(Some(app))) = (made, app) else { return };
         match self.apps.find(&app).await {
-            Ok(program) => {
-                self.waiting.insert(session, Waiting { app, program, made, fresh: false });
+            Ok(app) => {
+                self.waiting.insert(session, Waiting { app, made, fresh: false });
                 if self.backend.is_ready(session) {
                     self.start_waiting(session).await;
                 }
@@ -64,22 +84,30 @@ impl Run {
         }
     }
 
-    /// Starts the app that waits for the Output of `session`, if one does.
+    /// Starts the app that waits for the Output of `session`, if one does; nobody waits to hear whether it starts, so
+    /// that the client is told if it does not.
     pub(crate) async fn start_waiting(&mut self, session: SessionId) {
-        let Some(Waiting { app, program, made, fresh }) = self.waiting.remove(&session) else { return };
-        match self.apps.ensure(session, &app, program, &made, fresh).await {
+        if let Err(failure) = self.start(session).await {
+            self.tell_end(session, &failure.text, &failure.advice, false).await;
+        }
+    }
+
+    async fn start(&mut self, session: SessionId) -> Result<(), Failure> {
+        let Some(Waiting { app, made, fresh }) = self.waiting.remove(&session) else { return Ok(()) };
+        match self.apps.ensure(session, &app, &made, fresh).await {
             Ok(true) => self.watch_app(session),
             Ok(false) => {}
-            Err(error) => {
-                tracing::warn!(SESSION = %session, "the app {:?} does not start: {error}", app.name);
-                self.set_app(session, format!("does not start: {error}"));
-                return;
+            Err(failure) => {
+                tracing::warn!(SESSION = %session, "{failure}");
+                self.set_app(session, failure.text.clone());
+                return Err(failure);
             }
         }
         if !self.backend.make_way(session) {
             let _ = std::fs::remove_file(self.places.file(session, "app"));
         }
         self.describe_app(session, false).await;
+        Ok(())
     }
 
     /// Has [`Order::AppEnded`] sent when the app's main process ends.
@@ -95,21 +123,24 @@ impl Run {
     /// Tells Status what the app is doing, and the journal and transportd if it `ended`.
     pub(crate) async fn describe_app(&self, session: SessionId, ended: bool) {
         let Some(doing) = self.apps.describe(session).await else { return };
-        if ended && doing.pid.is_none() {
+        if let Some(end) = doing.ended.filter(|_| ended) {
             tracing::warn!(SESSION = %session, "the app {}", doing.text);
-            self.tell_end(session, &doing.text).await;
+            let advice = "start it anew in the desktop, or end the session";
+            self.tell_end(session, &format!("the app {}", doing.text), advice, end.ends_session).await;
+            if let Err(error) = self.apps.undo(session).await {
+                tracing::warn!(SESSION = %session, "what was done before the app is not undone: {error}");
+            }
         }
         self.set_app(session, doing.text);
     }
 
     /// Emits `Display1.AppEnded`.
-    async fn tell_end(&self, session: SessionId, text: &str) {
+    async fn tell_end(&self, session: SessionId, text: &str, advice: &str, ends_session: bool) {
         let Some(bus) = &self.bus else { return };
-        let advice = "start it anew in the desktop, or end the session";
         let connection = bus.connection();
         let told = match SignalEmitter::new(&connection, Stage::Vdisplayd.object_path()) {
             Ok(emitter) => {
-                Display1::app_ended(&emitter, &session.to_string(), &format!("the app {text}"), advice).await
+                Display1::app_ended(&emitter, &session.to_string(), text, advice, ends_session).await
             }
             Err(error) => Err(error),
         };

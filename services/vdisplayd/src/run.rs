@@ -32,6 +32,7 @@ use crate::{
     },
     config::{Choice, Config},
     display::{Display1, Order},
+    library::Library,
     logind::Inhibitor,
     places::Places,
     programs::Waiting,
@@ -53,6 +54,7 @@ pub struct Run {
     pub(crate) places: Places,
     pub(crate) backend: AnyBackend,
     pub(crate) apps: Apps,
+    pub(crate) library: Arc<Library>,
     pub(crate) displays: Displays,
     pub(crate) shown: Shown,
     pub(crate) orders: mpsc::Sender<Order>,
@@ -70,17 +72,16 @@ pub struct Run {
 
 /// The whole of vdisplayd after boot.
 pub async fn run(mut boot: Boot<Config>) -> Result<(), Exit> {
-    boot.config.check().map_err(Exit::Config)?;
     let places = Places::find().map_err(|error| Exit::Environment(error.to_string()))?;
     let (orders, inbox) = mpsc::channel(ORDERS);
     let stored = std::mem::take(&mut boot.stored);
     let mut run = Run::new(boot.config.clone(), places, orders.clone(), boot.pulses.clone(), stored);
     recover::outputs(&mut run).await;
     let shown = run.shown.clone();
-    let status = Stage1::new(boot.stage, boot.generation, move |report| shown.fill(report));
+    let library = run.library.clone();
+    let status = Stage1::new(boot.stage, boot.generation, move |report| shown.fill(report, library.notes()));
     let path = boot.stage.object_path();
-    let apps = boot.config.apps.keys().cloned().collect();
-    let display = Display1::new(orders.clone(), apps, run.places.runtime.clone());
+    let display = Display1::new(orders.clone(), run.library.clone(), run.places.runtime.clone());
     let bus = boot
         .bus(move |builder| builder.serve_at(path, display.clone()).serve_at(path, status.clone()))
         .await?;
@@ -127,6 +128,7 @@ impl Run {
         Self {
             displays: Displays::new(config.lease.0),
             apps: Apps::new(manager),
+            library: Arc::new(Library::of_user()),
             backend,
             config,
             places,
@@ -247,7 +249,7 @@ impl Run {
         self.displays.room(session)?;
         let asked = Mode { width: spec.width, height: spec.height, refresh_mhz: spec.refresh_mhz };
         let mode = self.config.mode(asked)?;
-        let program = match &self.config.app(spec.app.as_deref(), self.has_desktops())? {
+        let app = match &self.app(spec.app.as_deref(), self.has_desktops()).await? {
             Some(app) => Some(self.apps.find(app).await?),
             None => None,
         };
@@ -266,10 +268,16 @@ impl Run {
         failpoint::at(recover::ACQUIRED);
         self.hold(session, holder, &acquired.made).await;
         failpoint::at(recover::HELD);
-        let headless = acquired.made.backend == "sway-headless";
-        if let (Some(app), Some(program)) = (self.config.app(spec.app.as_deref(), headless)?, program) {
-            let waiting = Waiting { app, program, made: acquired.made.clone(), fresh: acquired.fresh };
-            self.expect_app(session, waiting, acquired.ready).await;
+        // The default one is for a desktop of our own.
+        let wanted = acquired.made.backend == "sway-headless" || spec.app.is_some();
+        if let Some(app) = app.filter(|_| wanted) {
+            let waiting = Waiting { app, made: acquired.made.clone(), fresh: acquired.fresh };
+            let pulse = self.pulse.clone();
+            let started = beating(pulse.as_ref(), self.expect_app(session, waiting, acquired.ready)).await;
+            if let (Err(failure), true) = (started, acquired.fresh) {
+                self.take_away(session).await;
+                return Err(failure);
+            }
         }
         if acquired.fresh {
             self.untouched.insert(session);

@@ -45,9 +45,9 @@ impl Shown {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds `backend` (s), `why` (s), `notes` (as), `outputs` (aa{sv}: `session`, `mode`, `backend`, `why`, `output`,
+    /// `more` are notes that are not kept here. Adds `backend` (s), `why` (s), `notes` (as), `outputs` (aa{sv}: `session`, `mode`, `backend`, `why`, `output`,
     /// `unit`, `app`, `state`, all s) and, after a failure, `failure` (s).
-    pub fn fill(&self, report: &mut Report) {
+    pub fn fill(&self, report: &mut Report, more: Vec<String>) {
         let state = self.lock();
         let (backend, why) = match state.outputs.values().next_back() {
             Some(output) => (output.made.backend, output.made.why.as_str()),
@@ -55,6 +55,7 @@ impl Shown {
         };
         let mut notes: Vec<String> = caller::advisory().map(str::to_owned).into_iter().collect();
         notes.extend(state.notes.iter().cloned());
+        notes.extend(more);
         let outputs: Vec<HashMap<String, OwnedVariant>> =
             state.outputs.iter().map(|(session, output)| output.row(*session)).collect();
         report.set("backend", backend).set("why", why).set("notes", notes).set("outputs", outputs);
@@ -93,7 +94,7 @@ mod tests {
         shown.lock().idle = ("sway", "no session yet");
         shown.lock().notes.push("the machine may sleep".to_owned());
         let mut report = Report::default();
-        shown.fill(&mut report);
+        shown.fill(&mut report, Vec::new());
         let dict = report.into_dict();
         assert_eq!(<&str>::try_from(&*dict["why"]).unwrap(), "no session yet");
         assert!(dict["notes"].to_string().contains("may sleep"));
@@ -109,7 +110,7 @@ mod tests {
         let output = ShownOutput { made, app: None, held: true };
         shown.lock().outputs.insert(SessionId([1; 16]), output);
         let mut report = Report::default();
-        shown.fill(&mut report);
+        shown.fill(&mut report, Vec::new());
         let dict = report.into_dict();
         assert_eq!(<&str>::try_from(&*dict["backend"]).unwrap(), "sway-headless");
         let outputs = dict["outputs"].to_string();

@@ -12,7 +12,10 @@ use zbus::{
     Connection, DynamicType, Message, OwnedObjectPath, OwnedVariant, Type, Variant, connection::Builder,
 };
 
-use crate::private_bus::PrivateSocket;
+use crate::{
+    private_bus::PrivateSocket,
+    transient::{STEPS_LIMIT_US, TransientUnit},
+};
 
 /// Time for one answer of the manager, because a reload of many units takes a second.
 const ANSWER_LIMIT: Duration = Duration::from_secs(4);
@@ -20,6 +23,9 @@ const NAME: &str = "org.freedesktop.systemd1";
 const PATH: &str = "/org/freedesktop/systemd1";
 const MANAGER: &str = "org.freedesktop.systemd1.Manager";
 const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
+
+/// Of a unit, by name.
+type Properties = HashMap<String, OwnedVariant>;
 
 /// Why the manager did not do it.
 #[derive(Debug, thiserror::Error)]
@@ -56,29 +62,6 @@ impl SystemdError {
             _ => false,
         }
     }
-}
-
-/// A service that exists until it is stopped, as its `Exec` line and properties say.
-#[derive(Debug, Clone)]
-pub struct TransientUnit {
-    /// With its `.service`.
-    pub name: String,
-    /// One line for people.
-    pub description: String,
-    /// Program (an absolute path) and arguments; empty for a unit that only holds `after_stop`.
-    pub start: Vec<String>,
-    /// Program (an absolute path) and arguments, run after the unit stopped, however it did; empty for none.
-    pub after_stop: Vec<String>,
-    /// `NAME=value`.
-    pub environment: Vec<String>,
-    /// Names taken out of the manager's own environment.
-    pub unset: Vec<String>,
-    /// Units whose stop or restart stops this one too. (PartOf would start it again at their restart.)
-    pub stops_with: Vec<String>,
-    /// Units that this one starts after and therefore stops before.
-    pub after: Vec<String>,
-    /// Where in the cgroup tree.
-    pub slice: &'static str,
 }
 
 /// What a unit is doing.
@@ -140,6 +123,25 @@ impl UserManager {
         }
     }
 
+    /// Whether the [`Work::Steps`](crate::transient::Work::Steps) of `name` went well, once they are over; what went wrong otherwise. Waits for that.
+    pub async fn steps_over(&self, name: &str) -> Result<Result<(), String>, SystemdError> {
+        loop {
+            let properties = self.properties(name).await?.unwrap_or_default();
+            match (text(&properties, "ActiveState"), self.state(name).await?) {
+                ("active", _) => return Ok(Ok(())),
+                ("failed", UnitState::Ended { how }) if text(&properties, "Result") == "timeout" => {
+                    return Ok(Err(format!(
+                        "took longer than {} s, and ended {how}",
+                        STEPS_LIMIT_US / 1_000_000
+                    )));
+                }
+                ("failed", UnitState::Ended { how }) => return Ok(Err(format!("ended {how}"))),
+                (_, UnitState::Absent) => return Ok(Err("was stopped".to_owned())),
+                _ => tokio::time::sleep(Duration::from_millis(10)).await,
+            }
+        }
+    }
+
     /// Whether `name` is gone within `limit`.
     pub async fn gone_within(&self, name: &str, limit: Duration) -> Result<bool, SystemdError> {
         let gone = async {
@@ -154,15 +156,19 @@ impl UserManager {
 
     /// What `name` is doing now.
     pub async fn state(&self, name: &str) -> Result<UnitState, SystemdError> {
+        Ok(self.properties(name).await?.map_or(UnitState::Absent, |properties| state_of(&properties)))
+    }
+
+    /// All properties of `name`; `None` if it is not there.
+    async fn properties(&self, name: &str) -> Result<Option<Properties>, SystemdError> {
         let path: OwnedObjectPath = match self.call("GetUnit", PATH, MANAGER, name, &name).await {
-            Err(error) if error.is_no_such_unit() => return Ok(UnitState::Absent),
+            Err(error) if error.is_no_such_unit() => return Ok(None),
             other => other?,
         };
         // An empty interface name means the properties of all interfaces.
-        let properties = self.call("GetAll", path.as_str(), PROPERTIES, name, &"").await;
-        match properties {
-            Err(error) if error.is_no_such_unit() => Ok(UnitState::Absent),
-            other => Ok(state_of(&other?)),
+        match self.call("GetAll", path.as_str(), PROPERTIES, name, &"").await {
+            Err(error) if error.is_no_such_unit() => Ok(None),
+            other => other.map(Some),
         }
     }
 
@@ -253,10 +259,7 @@ fn read<R: DeserializeOwned + Type>(message: &Message) -> Result<R, zbus::Error>
 }
 
 /// The state that a unit's properties tell.
-fn state_of(properties: &HashMap<String, OwnedVariant>) -> UnitState {
-    let text = |key: &str| {
-        properties.get(key).and_then(|value| <&str>::try_from(&**value).ok()).unwrap_or_default().to_owned()
-    };
+fn state_of(properties: &Properties) -> UnitState {
     let number = |key: &str| properties.get(key).and_then(|value| i32::try_from(&**value).ok()).unwrap_or(0);
     let pid = properties.get("MainPID").and_then(|value| u32::try_from(&**value).ok()).unwrap_or(0);
     // Its number and path; 0 if nothing is queued.
@@ -265,7 +268,7 @@ fn state_of(properties: &HashMap<String, OwnedVariant>) -> UnitState {
     {
         return UnitState::Changing;
     }
-    match (text("ActiveState").as_str(), text("SubState").as_str()) {
+    match (text(properties, "ActiveState"), text(properties, "SubState")) {
         ("active", "exited") if number("ExecMainCode") == 0 => UnitState::Running { pid },
         ("active", "exited") | ("failed", _) => {
             UnitState::Ended { how: ending(number("ExecMainCode"), number("ExecMainStatus")) }
@@ -276,6 +279,10 @@ fn state_of(properties: &HashMap<String, OwnedVariant>) -> UnitState {
     }
 }
 
+fn text<'a>(properties: &'a Properties, key: &str) -> &'a str {
+    properties.get(key).and_then(|value| <&str>::try_from(&**value).ok()).unwrap_or_default()
+}
+
 /// In words what `si_code` and `si_status` of a dead process say.
 fn ending(code: i32, status: i32) -> String {
     match code {
@@ -284,44 +291,6 @@ fn ending(code: i32, status: i32) -> String {
         _ => "before it ran".to_owned(),
     }
 }
-
-impl TransientUnit {
-    /// Properties as StartTransientUnit takes them.
-    ///
-    /// An app that crashes is no failure of lumen: every end counts as success and RemainAfterExit keeps the unit,
-    /// so that its exit status can be read and `systemctl --user --failed` stays empty.
-    fn properties(&self) -> Vec<(&'static str, Variant<'_>)> {
-        type Exec = Vec<(String, Vec<String>, bool)>;
-        let exec = |argv: &[String]| -> Exec {
-            argv.first().map(|program| (program.clone(), argv.to_vec(), false)).into_iter().collect()
-        };
-        let every_end = ((0..=255).collect::<Vec<i32>>(), (1..=31).collect::<Vec<i32>>());
-        let mut properties: Vec<(&'static str, Variant<'_>)> = vec![
-            ("Description", self.description.as_str().into()),
-            ("RemainAfterExit", true.into()),
-            ("SuccessExitStatus", every_end.into()),
-            ("TimeoutStopUSec", STOP_LIMIT_US.into()),
-            ("Slice", self.slice.into()),
-            ("Environment", self.environment.clone().into()),
-            ("UnsetEnvironment", self.unset.clone().into()),
-            ("StopPropagatedFrom", self.stops_with.clone().into()),
-            ("After", self.after.clone().into()),
-        ];
-        // systemd wants an ExecStart or an ExecStop; without a process that may die, both ends are the same.
-        let stop = if self.start.is_empty() { "ExecStop" } else { "ExecStopPost" };
-        match self.start.is_empty() {
-            true => properties.push(("Type", "oneshot".into())),
-            false => properties.push(("ExecStart", exec(&self.start).into())),
-        }
-        if !self.after_stop.is_empty() {
-            properties.push((stop, exec(&self.after_stop).into()));
-        }
-        properties
-    }
-}
-
-/// Microseconds between SIGTERM and SIGKILL, because `systemctl --user stop lumen.target` must end within 2 s.
-const STOP_LIMIT_US: u64 = 1_200_000;
 
 #[cfg(test)]
 mod tests {

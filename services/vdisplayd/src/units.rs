@@ -21,6 +21,11 @@ pub fn app(session: SessionId) -> String {
     format!("lumen-app-{session}.service")
 }
 
+/// The unit of what is done before a session's app and undone after it.
+pub fn prep(session: SessionId) -> String {
+    format!("lumen-prep-{session}.service")
+}
+
 /// The session of an Output unit.
 pub fn session_of(unit: &str) -> Option<SessionId> {
     unit.strip_prefix("lumen-output-")?.strip_suffix(".service")?.parse().ok()

@@ -28,7 +28,7 @@ use lumen_vdisplayd::{
         Backend, Made, Pictures,
         sway::{Sway, ipc::Ipc},
     },
-    config::App,
+    library::App,
     places::Places,
     systemd::{UnitState, UserManager},
     units,
@@ -203,15 +203,15 @@ async fn users_own_sway_is_used_and_left_as_it_was() {
 async fn app_that_ends_at_once_leaves_the_desktop_and_says_how_it_ended() {
     let (mut sway, apps) = (sway(), Apps::new(manager()));
     let (made, fd) = acquire(&mut sway, session(12), HD).await;
-    let gone = App { name: "gone".into(), argv: vec!["lumen-no-such-program".into()] };
+    let gone = App::new("gone", ["lumen-no-such-program"], "apps.toml");
     let failure = apps.find(&gone).await.unwrap_err();
     assert!(
         failure.text.contains("lumen-no-such-program") && failure.advice.contains("install"),
         "{failure}"
     );
-    let quick = App { name: "quick".into(), argv: vec!["sh".into(), "-c".into(), "exit 3".into()] };
-    let program = apps.find(&quick).await.unwrap();
-    assert!(apps.ensure(session(12), &quick, program, &made, true).await.unwrap());
+    let quick = App::new("quick", ["sh", "-c", "exit 3"], "apps.toml");
+    let quick = apps.find(&quick).await.unwrap();
+    assert!(apps.ensure(session(12), &quick, &made, true).await.unwrap());
     apps.wait_for_end(session(12)).await;
     let doing = apps.describe(session(12)).await.unwrap();
     assert!(doing.text.contains("ended with exit status 3"), "{doing:?}");
@@ -254,10 +254,10 @@ async fn window_of_the_app_opens_on_the_output() {
     let mut sway = sway();
     let (made, _fd) = acquire(&mut sway, session(9), NTSC).await;
     let apps = Apps::new(manager());
-    let app = App { name: "terminal".into(), argv: vec!["foot".into(), "sleep".into(), "60".into()] };
-    let program = apps.find(&app).await.unwrap();
-    assert!(apps.ensure(session(9), &app, program.clone(), &made, true).await.unwrap());
-    assert!(!apps.ensure(session(9), &app, program, &made, false).await.unwrap(), "it runs already");
+    let app = App::new("terminal", ["foot", "sleep", "60"], "apps.toml");
+    let app = apps.find(&app).await.unwrap();
+    assert!(apps.ensure(session(9), &app, &made, true).await.unwrap());
+    assert!(!apps.ensure(session(9), &app, &made, false).await.unwrap(), "it runs already");
     let workspace_of = |output: &str| {
         let outputs =
             Command::new("swaymsg").arg("-s").arg(&desktop.socket).args(["-rt", "get_tree"]).output();

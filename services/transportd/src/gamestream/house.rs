@@ -20,7 +20,7 @@ use super::{
 };
 use crate::clients::Clients;
 
-/// Shown for every app: of the size that clients take for "no picture", so that they write the title over it.
+/// Shown for an app without one of its own: of the size that clients take for "no picture", so that they write the title over it.
 const PICTURE: &[u8] = include_bytes!("app.png");
 
 /// Longest name that the host has in `/serverinfo`, in bytes of XML, so that a stranger's answer stays within 512.
@@ -122,7 +122,10 @@ impl House {
                 answers::app_list(&apps)
             }
             Call::AppAsset { app } => match self.app(app).await {
-                Some(_) => Response::png(PICTURE.to_vec()),
+                Some(app) => {
+                    let own = self.shelf.picture(&app).await;
+                    Response::png(own.unwrap_or_else(|| PICTURE.to_vec()))
+                }
                 None => no_app(path),
             },
             Call::Launch(launch) => {

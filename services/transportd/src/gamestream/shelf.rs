@@ -3,7 +3,10 @@
 use std::{
     collections::BTreeSet,
     fmt,
+    fs::File,
     future::Future,
+    io::Read,
+    os::fd::OwnedFd,
     pin::Pin,
     sync::{Mutex, PoisonError},
     time::Duration,
@@ -26,10 +29,19 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// Names of apps, when they are there.
 pub type Names<'a> = Pin<Box<dyn Future<Output = Result<Vec<String>, Failure>> + Send + 'a>>;
 
-/// Who knows the names of the apps.
+/// An app's picture, when it is there: a file whose content is a PNG.
+pub type Picture<'a> = Pin<Box<dyn Future<Output = Result<OwnedFd, Failure>> + Send + 'a>>;
+
+/// Largest picture in bytes, as vdisplayd promises.
+const MAX_PICTURE: u64 = 4 << 20;
+
+/// Who knows the apps.
 pub trait Source: fmt::Debug + Send + Sync + 'static {
-    /// All of them.
+    /// The names of all of them.
     fn names(&self) -> Names<'_>;
+
+    /// The picture of the one called `name`.
+    fn picture<'a>(&'a self, name: &'a str) -> Picture<'a>;
 }
 
 /// vdisplayd, asked over lumen's bus.
@@ -45,6 +57,14 @@ impl Source for Vdisplayd {
     fn names(&self) -> Names<'_> {
         Box::pin(async { self.0.call(Stage::Vdisplayd, "Apps", &()).await.map_err(Failure::from) })
     }
+
+    fn picture<'a>(&'a self, name: &'a str) -> Picture<'a> {
+        Box::pin(async move {
+            let png: zbus::OwnedFd =
+                self.0.call(Stage::Vdisplayd, "Art", &name).await.map_err(Failure::from)?;
+            Ok(png.into())
+        })
+    }
 }
 
 /// All apps.
@@ -59,6 +79,15 @@ impl Shelf {
     /// The apps of `source`.
     pub fn new(source: impl Source) -> Self {
         Self { source: Box::new(source), known: Mutex::new(number(Vec::new())) }
+    }
+
+    /// The PNG of `app`; `None` if it has none.
+    pub async fn picture(&self, app: &App) -> Option<Vec<u8>> {
+        let png = timeout(PATIENCE, self.source.picture(app.name.as_deref()?)).await.ok()?.ok()?;
+        // A memfd: reading it waits for nothing.
+        let mut bytes = Vec::new();
+        File::from(png).take(MAX_PICTURE).read_to_end(&mut bytes).ok()?;
+        Some(bytes).filter(|bytes| bytes.starts_with(b"\x89PNG\r\n\x1a\n"))
     }
 
     /// The apps of this moment, the desktop first. While vdisplayd does not answer they are those that it told last.
@@ -116,6 +145,14 @@ mod tests {
             let names = vec!["steam".to_owned(), "A & <B>".to_owned()];
             Box::pin(std::future::ready(if self.0.load(Relaxed) { Err(away) } else { Ok(names) }))
         }
+
+        fn picture<'a>(&'a self, name: &'a str) -> Picture<'a> {
+            let content: &[u8] = if name == "steam" { b"\x89PNG\r\n\x1a\nart" } else { b"root:x:0:0" };
+            let mut file = tempfile::tempfile().unwrap();
+            std::io::Write::write_all(&mut file, content).unwrap();
+            std::io::Seek::rewind(&mut file).unwrap();
+            Box::pin(std::future::ready(Ok(file.into())))
+        }
     }
 
     fn ids(apps: &[App]) -> Vec<(i32, Option<&str>)> {
@@ -148,5 +185,18 @@ mod tests {
         assert_eq!(known.len(), 3);
         away.store(true, Relaxed);
         assert_eq!(shelf.apps().await, known);
+    }
+
+    /// Sabotage: pass on whatever comes.
+    #[tokio::test]
+    async fn an_apps_picture_is_a_png_or_none() {
+        let shelf = Shelf::new(Fake::default());
+        let pictures = number(vec!["steam".to_owned(), "other".to_owned()]);
+        let mut seen = Vec::new();
+        for app in &pictures {
+            seen.push((app.listed.title.as_str(), shelf.picture(app).await.map(|png| png.len())));
+        }
+        seen.sort();
+        assert_eq!(seen, [("Desktop", None), ("other", None), ("steam", Some(11))]);
     }
 }

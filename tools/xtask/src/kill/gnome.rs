@@ -31,7 +31,7 @@ const FOR_EVER: &str = "86400";
 pub fn run(stages: &[&'static str]) -> Result<()> {
     let lab = Lab::start("trixie")?;
     lab.start_gnome(&[])?;
-    lab.config("vdisplayd", STAMP)?;
+    lab.config("apps", STAMP)?;
     lab.user(&["systemctl", "--user", "start", "lumen.target"])?;
     let client = lab.start_client("probe", &["--seconds", FOR_EVER, "--app", "stamp"])?;
     lab.wait("the program", Duration::from_secs(15), || {

@@ -21,7 +21,7 @@ use lumen_transportd::{
         front::{Front, Parts},
         identity::Identity,
         reception::{Reception, Waiting},
-        shelf::{Names, Source},
+        shelf::{Names, Picture, Source},
         streams::{Answer, App, Caller, Refused, Started, Streams},
     },
     vault::Vault,
@@ -84,6 +84,13 @@ struct Apps;
 impl Source for Apps {
     fn names(&self) -> Names<'_> {
         Box::pin(std::future::ready(Ok(vec!["steam".to_owned()])))
+    }
+
+    fn picture<'a>(&'a self, name: &'a str) -> Picture<'a> {
+        let advice = "name one";
+        let none =
+            lumen_ipc::Failure::new(lumen_ipc::FailureClass::Request, format!("{name} has none"), advice);
+        Box::pin(std::future::ready(Err(none)))
     }
 }
 

@@ -9,7 +9,8 @@ use super::ipc::Ipc;
 use crate::{
     places::{Places, find_program, has_render_node},
     sound,
-    systemd::{SystemdError, TransientUnit, UnitState, UserManager},
+    systemd::{SystemdError, UnitState, UserManager},
+    transient::{TransientUnit, Work},
     units,
 };
 
@@ -128,10 +129,13 @@ async fn start_with(
         name: units::output(session),
         description: format!("lumen Output {mode} (headless sway)"),
         // Without --unsupported-gpu sway refuses to start where NVIDIA's kernel module is loaded.
-        start: [sway.to_string_lossy().as_ref(), "--unsupported-gpu", "--config", &conf.to_string_lossy()]
-            .map(str::to_owned)
-            .to_vec(),
-        after_stop: sweep_command(places, session),
+        work: Work::Program(
+            [sway.to_string_lossy().as_ref(), "--unsupported-gpu", "--config", &conf.to_string_lossy()]
+                .map(str::to_owned)
+                .to_vec(),
+        ),
+        after_stop: vec![sweep_command(places, session)],
+        directory: None,
         environment,
         unset: MISLEADING.map(str::to_owned).to_vec(),
         stops_with: vec![units::TARGET.to_owned()],

@@ -21,7 +21,8 @@ use super::{
 use crate::{
     backends::mutter,
     places::Places,
-    systemd::{SystemdError, TransientUnit, UnitState, UserManager},
+    systemd::{SystemdError, UnitState, UserManager},
+    transient::{TransientUnit, Work},
     units,
 };
 
@@ -63,8 +64,9 @@ pub async fn hold(
     let unit = TransientUnit {
         name: units::output(session),
         description,
-        start: Vec::new(),
-        after_stop,
+        work: Work::Nothing,
+        after_stop: vec![after_stop],
+        directory: None,
         environment: vec![variable],
         unset: Vec::new(),
         stops_with: vec![units::TARGET.to_owned()],
