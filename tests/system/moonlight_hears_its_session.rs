@@ -2,19 +2,20 @@
 //! what is played in another's; with one datagram in ten lost; and again at once after captured or encoded died.
 //!
 //! Sabotage: mix up channels, seal with the IV of another packet, make parity of what is not sealed, number packets anew after
-//! a death, start programs without the name of their sink, or give two sessions one.
+//! a death, start programs without the name of their sink, give two sessions one, or mark no datagram, or all alike.
 
-use std::{fs, thread, time::Duration};
+use std::{collections::BTreeSet, fs, thread, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use lumen_stage::clock::now_ns;
 use lumen_stamp::tones;
 use lumen_tests::{
     Constellation, Moonlight,
-    constellation::{Setup, USER, run, wait},
+    constellation::{MOONLIGHT, Setup, USER, run, wait},
     moonlight::Playing,
     overview::Overview,
     sound::{PipeWire, sinks, stop_pipewire},
+    tap::Tap,
 };
 
 const TONES: [f64; 2] = [440.0, 660.0];
@@ -22,6 +23,8 @@ const OTHERS: [f64; 2] = [1000.0, 1500.0];
 /// Longest silence that a death may cost.
 const GAP: Duration = Duration::from_millis(250);
 const SOON: Duration = Duration::from_secs(30);
+/// Ports of video and sound, and the marks of what comes from there for a client at home: CS5 and CS6, without ECN.
+const MARKS: [(u16, u8); 2] = [(MOONLIGHT + 9, 40 << 2), (MOONLIGHT + 11, 48 << 2)];
 const SMALL: [&str; 6] = ["--mode", "640x360x30", "--refresh-x100", "3000", "--seconds", "600"];
 
 /// A host with PipeWire, whose apps play tones for ever.
@@ -68,6 +71,17 @@ fn await_tones(playing: &Playing<'_>, hertz: [f64; 2]) -> Result<()> {
     heard.with_context(|| format!("{last:?}"))
 }
 
+/// Each datagram of video and sound has its mark.
+fn marked() -> Result<()> {
+    let passed = Tap::open()?
+        .listen(Duration::from_millis(500), |seen| MARKS.iter().any(|(port, _)| *port == seen.from))?;
+    for (port, mark) in MARKS {
+        let tos: BTreeSet<u8> = passed.iter().filter(|seen| seen.from == port).map(|seen| seen.tos).collect();
+        ensure!(tos == BTreeSet::from([mark]), "from {port} come {tos:?} instead of {mark}");
+    }
+    Ok(())
+}
+
 #[test]
 fn moonlight_hears_its_session() -> Result<()> {
     let (_pipewire, host) = host()?;
@@ -75,6 +89,7 @@ fn moonlight_hears_its_session() -> Result<()> {
     for seal in ["all", "none"] {
         let playing = begin(&client, "low", &["--seal", seal])?;
         await_tones(&playing, TONES).with_context(|| host.status())?;
+        marked()?;
         let played = playing.end("INT")?;
         played.unbroken()?;
         let sound = &played.summary["sound"];

@@ -41,7 +41,7 @@ use crate::{
     recover::{self, Recovered, recover},
     transport1::Transport1,
     vault::Vault,
-    video::{Outlet, Paths, proof::Claim},
+    video::{Outlet, Paths, datagrams::TrafficClass, proof::Claim},
 };
 
 /// How long the sessions may take to leave what they hold.
@@ -63,7 +63,7 @@ pub async fn run(mut boot: Boot<Config>) -> Result<(), Exit> {
     failpoint::at(recover::LISTENING);
     let (peers, lobby) = (facts.peers.clone(), facts.lobby.clone());
     tracing::info!(STAGE = "transportd", "listens on {}, video from {}", facts.listen, facts.video);
-    let moonlight = open(recovered.sockets.gamestream);
+    let moonlight = open(recovered.sockets.gamestream, boot.config.gamestream.dscp);
     let ground = moonlight.as_ref().ok().map(|(ground, _)| ground);
     let house = Arc::new(House {
         grounds: Grounds {
@@ -71,7 +71,12 @@ pub async fn run(mut boot: Boot<Config>) -> Result<(), Exit> {
             generation: boot.generation,
             pulses: boot.pulses.clone(),
             gates: Gates {
-                lumen1: Gate { paths: facts.paths, outlet: facts.outlet, port: facts.video.port() },
+                lumen1: Gate {
+                    paths: facts.paths,
+                    outlet: facts.outlet,
+                    port: facts.video.port(),
+                    mark: TrafficClass::BEST_EFFORT,
+                },
                 gamestream: ground.map(|ground| ground.gate.clone()),
                 sound: ground.map(|ground| ground.sound.clone()),
             },
@@ -107,9 +112,9 @@ pub async fn run(mut boot: Boot<Config>) -> Result<(), Exit> {
 }
 
 /// What streams by GameStream, and the two doors before it.
-fn open(sockets: Result<Sockets, Off>) -> Result<(Ground, [TcpListener; 2]), Off> {
+fn open(sockets: Result<Sockets, Off>, dscp: bool) -> Result<(Ground, [TcpListener; 2]), Off> {
     let Sockets { http, https, rtsp, video, control, audio } = sockets?;
-    Ok((Ground::open(rtsp, video, control, audio)?, [http, https]))
+    Ok((Ground::open(rtsp, video, control, audio, dscp)?, [http, https]))
 }
 
 /// Who may come by GameStream.

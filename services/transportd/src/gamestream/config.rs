@@ -26,6 +26,8 @@ pub struct Settings {
     pub audio: u16,
     /// Whether clients find this host by mDNS.
     pub announce: bool,
+    /// Whether video and sound are marked (DSCP) for clients that ask for it.
+    pub dscp: bool,
 }
 
 impl Default for Settings {
@@ -42,6 +44,8 @@ impl Default for Settings {
             control: 47999,
             audio: 48000,
             announce: true,
+            // Because clients ask at home alone, where networks sort by it and none drops what is marked.
+            dscp: true,
         }
     }
 }

@@ -12,7 +12,7 @@ use super::{beginning, launches::Launches, rtsp, switchboard::Switchboard};
 use crate::{
     peers::{Peers, birth::Born, pipeline::Grounds, protocol::Gate},
     upstream::Upstream,
-    video::{Outlet, Paths, proof::Claim},
+    video::{Outlet, Paths, datagrams::TrafficClass, proof::Claim},
 };
 
 /// The sockets, before anybody reads them: sessions of the incarnation before are put back first.
@@ -36,7 +36,7 @@ pub struct Listening<U> {
 }
 
 impl Ground {
-    /// Over sockets that do not block.
+    /// Over sockets that do not block; `dscp` is whether clients get the marks that they ask for.
     ///
     /// # Errors
     /// What the kernel says to their options.
@@ -45,17 +45,24 @@ impl Ground {
         video: UdpSocket,
         control: UdpSocket,
         audio: UdpSocket,
+        dscp: bool,
     ) -> io::Result<Self> {
         let ports = Ports {
             audio: audio.local_addr()?.port(),
             video: video.local_addr()?.port(),
             control: control.local_addr()?.port(),
         };
-        let gate = |socket, port| -> io::Result<Gate> {
+        let gate = |socket, port, mark| -> io::Result<Gate> {
             let outlet = Arc::new(Outlet::new(socket)?);
-            Ok(Gate { paths: Arc::new(Paths::new(Claim::of_ping)), outlet, port })
+            Ok(Gate {
+                paths: Arc::new(Paths::new(Claim::of_ping)),
+                outlet,
+                port,
+                mark: if dscp { mark } else { TrafficClass::BEST_EFFORT },
+            })
         };
-        let (gate, sound) = (gate(video, ports.video)?, gate(audio, ports.audio)?);
+        let sound = gate(audio, ports.audio, TrafficClass::SOUND)?;
+        let gate = gate(video, ports.video, TrafficClass::VIDEO)?;
         Ok(Self { gate, sound, board: Arc::new(Switchboard::new(control)?), rtsp, ports })
     }
 

@@ -13,7 +13,7 @@ use std::{
 use lumen_gamestream::enet::{Connect, PeerId};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
-use crate::video::{Outlet, inlet, outlet::Destination};
+use crate::video::{Outlet, datagrams::TrafficClass, inlet, outlet::Destination};
 
 /// Datagrams that may wait for a session: two seconds of a fast mouse. What is dropped comes again.
 const WAITING: usize = 2048;
@@ -129,7 +129,7 @@ impl Line {
 
     /// Sends a datagram; one that the kernel does not take is lost, and ENet says it again.
     pub fn send(&self, bytes: &[u8], to: Destination) {
-        let _ = self.board.socket.post(bytes, to);
+        let _ = self.board.socket.post(bytes, to, TrafficClass::BEST_EFFORT);
     }
 }
 

@@ -178,6 +178,7 @@ impl Pipeline {
         let max_segments = lane.gate.outlet.max_segments();
         let now = Timestamp::from_ns(now_ns());
         let flight = Flight::new(lane.cutter, record.bitrate(), lane.pacing, max_segments, now);
+        let flight = flight.marked(lane.class);
         let stream = Stream::start(StreamParts {
             session: fixed.session,
             generation: grounds.generation,

@@ -12,6 +12,7 @@ use crate::{
     video::{
         Outlet, Paths,
         cutter::{Cutter, GameStream, Lumen1},
+        datagrams::TrafficClass,
         pacing::Pacing,
         proof::{Claim, Proof},
     },
@@ -48,6 +49,15 @@ pub struct Gate {
     pub outlet: Arc<Outlet>,
     /// Its port.
     pub port: u16,
+    /// How datagrams are marked for clients that ask for it.
+    pub mark: TrafficClass,
+}
+
+impl Gate {
+    /// How they are marked for a client that asks, or does not.
+    pub fn class(&self, is_asked: bool) -> TrafficClass {
+        if is_asked { self.mark } else { TrafficClass::BEST_EFFORT }
+    }
 }
 
 /// The sockets of the stage that clients say hello to.
@@ -83,6 +93,7 @@ pub(super) struct Lane {
     pub(super) proof: Proof,
     pub(super) cutter: Box<dyn Cutter>,
     pub(super) pacing: Pacing,
+    pub(super) class: TrafficClass,
 }
 
 impl Lane {
@@ -104,15 +115,18 @@ impl Lane {
             proof: Proof::Hello(channel, Box::new(opener)),
             cutter: Box::new(Lumen1::new(cut(fixed), sealer, record.clone())?),
             pacing: Pacing::Bitrate { parity_percent: fixed.parity_percent },
+            class: TrafficClass::BEST_EFFORT,
         })
     }
 
     fn gamestream(gates: &Gates, terms: &Terms, record: &Arc<Record>) -> Result<Self, LaneError> {
         let (config, key) = (&terms.config, terms.key());
         let cutter = GameStream::new(config, &key, record.clone())?;
+        let gate = gates.gamestream.clone().ok_or(LaneError::Closed)?;
         Ok(Self {
             protocol: Protocol::GameStream { app: terms.app },
-            gate: gates.gamestream.clone().ok_or(LaneError::Closed)?,
+            class: gate.class(config.dscp),
+            gate,
             proof: Proof::Token(terms.video),
             pacing: Pacing::Asked { kbps: config.bitrate_kbps, datagram_len: cutter.datagram_len() },
             cutter: Box::new(cutter),

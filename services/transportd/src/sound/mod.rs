@@ -82,6 +82,7 @@ impl Sound {
                 live: live.clone(),
                 path,
                 bell: bell.clone(),
+                class: gate.class(terms.config.audio.dscp),
                 outlet: gate.outlet,
                 packetiser: packetiser(&terms, &sound),
                 pulse: grounds.pulses.register(),

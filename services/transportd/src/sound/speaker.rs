@@ -21,6 +21,7 @@ use crate::{
     peers::Live,
     video::{
         Outlet,
+        datagrams::TrafficClass,
         paths::{Bell, Path},
     },
 };
@@ -40,6 +41,8 @@ pub(super) struct SpeakerParts {
     pub bell: Arc<Bell>,
     /// Through which socket.
     pub outlet: Arc<Outlet>,
+    /// Marked how.
+    pub class: TrafficClass,
     /// How.
     pub packetiser: AudioPacketiser,
     /// Beaten by the thread's loop.
@@ -125,7 +128,7 @@ impl Speaker {
     }
 
     fn send(&mut self, packet: &Packet) {
-        let SpeakerParts { live, path, outlet, packetiser, .. } = &mut self.parts;
+        let SpeakerParts { live, path, outlet, class, packetiser, .. } = &mut self.parts;
         let Some(destination) = path.destination().filter(|_| !path.is_silent()) else {
             return Tally::count(&live.sound.homeless);
         };
@@ -137,7 +140,7 @@ impl Speaker {
         let Some(datagrams) = datagrams else { return Tally::count(&live.sound.unusable) };
         Tally::count(&live.sound.packets);
         for datagram in &datagrams {
-            if outlet.post(datagram, destination).is_err() {
+            if outlet.post(datagram, destination, *class).is_err() {
                 Tally::count(&live.sound.unsent);
             }
         }

@@ -5,6 +5,7 @@ use lumen_ipc::encode::AccessUnit;
 
 use super::{
     cutter::{Cut, CutError, Cutter},
+    datagrams::TrafficClass,
     figures::{Figures, Passage},
     outlet::{Destination, Outlet},
     pacing::Pacing,
@@ -34,6 +35,7 @@ pub struct Flight {
     cutter: Box<dyn Cutter>,
     pacer: Pacer,
     pacing: Pacing,
+    class: TrafficClass,
     aboard: Option<(AccessUnit, Passage)>,
 }
 
@@ -47,7 +49,12 @@ impl Flight {
         now: Timestamp,
     ) -> Self {
         let pacer = Pacer::new(pacing.config(bitrate_bps, max_segments), now);
-        Self { cutter, pacer, pacing, aboard: None }
+        Self { cutter, pacer, pacing, class: TrafficClass::BEST_EFFORT, aboard: None }
+    }
+
+    /// The same, with each datagram marked so.
+    pub fn marked(self, class: TrafficClass) -> Self {
+        Self { class, ..self }
     }
 
     /// Paces for another bitrate.
@@ -102,7 +109,7 @@ impl Flight {
                 Pace::Idle => break,
             };
             if let Some(burst) = self.cutter.next(count, now)? {
-                outlet.send(&burst, destination, figures);
+                outlet.send(&burst, destination, self.class, figures);
             }
             if passage.first_sent_ns == 0 {
                 passage.first_sent_ns = clock();

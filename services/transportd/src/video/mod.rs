@@ -10,6 +10,7 @@
 //! unsent, and encoded starts no other.
 
 pub mod cutter;
+pub mod datagrams;
 pub mod figures;
 pub mod flight;
 pub mod inlet;

@@ -4,13 +4,20 @@ use std::{
     io,
     net::{IpAddr, SocketAddr, UdpSocket},
     os::fd::AsFd,
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
 };
 
 use lumen_core::Burst;
-use quinn_udp::{Transmit, UdpSocketState};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use quinn_udp::UdpSocketState;
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    io::Errno,
+};
 
-use super::figures::Figures;
+use super::{
+    datagrams::{self, TrafficClass},
+    figures::Figures,
+};
 
 /// How long a full socket may hold a session up before the burst is given up, twice 5 ms: all bursts of a
 /// large frame together must stay below the watchdog's patience.
@@ -31,18 +38,21 @@ pub struct Destination {
 pub struct Outlet {
     socket: UdpSocket,
     state: UdpSocketState,
+    /// Datagrams that one call may send.
+    max_segments: AtomicUsize,
 }
 
 impl Outlet {
     /// Sets the socket's options.
     pub fn new(socket: UdpSocket) -> io::Result<Self> {
         let state = UdpSocketState::new((&socket).into())?;
-        Ok(Self { socket, state })
+        let max_segments = state.max_gso_segments().max(1).into();
+        Ok(Self { socket, state, max_segments })
     }
 
     /// Datagrams that one call may send: 1 where the kernel has no GSO.
     pub fn max_segments(&self) -> usize {
-        self.state.max_gso_segments().max(1)
+        self.max_segments.load(Relaxed)
     }
 
     /// The socket itself, for what comes in.
@@ -57,18 +67,19 @@ impl Outlet {
 
     /// Hands a burst to the kernel, in one call if it can. What the kernel refuses is counted, not sent again: parity
     /// and IDRs mend it as they mend a loss. Does not allocate.
-    pub fn send(&self, burst: &Burst<'_>, destination: Destination, figures: &Figures) {
+    pub fn send(&self, burst: &Burst<'_>, destination: Destination, class: TrafficClass, figures: &Figures) {
         if burst.count <= self.max_segments() {
-            let segment_size = (burst.count > 1).then_some(burst.segment_len);
-            match self.hand_over(burst.bytes, segment_size, destination) {
+            let segment_len = (burst.count > 1).then_some(burst.segment_len);
+            match self.hand_over(burst.bytes, segment_len, destination, class) {
                 Ok(()) => return figures.burst(burst.count, burst.bytes.len()),
-                // The kernel or its device turned out to have no GSO; quinn-udp remembers it.
-                Err(_) if self.max_segments() < burst.count => {}
+                Err(error) if burst.count > 1 && is_about_segments(&error) => {
+                    self.max_segments.store(1, Relaxed);
+                }
                 Err(_) => return lost(burst.count, figures),
             }
         }
         for datagram in burst.datagrams() {
-            match self.hand_over(datagram, None, destination) {
+            match self.hand_over(datagram, None, destination, class) {
                 Ok(()) => figures.burst(1, datagram.len()),
                 Err(_) => lost(1, figures),
             }
@@ -79,19 +90,21 @@ impl Outlet {
     ///
     /// # Errors
     /// What the kernel says.
-    pub fn post(&self, datagram: &[u8], destination: Destination) -> io::Result<()> {
-        self.state.try_send((&self.socket).into(), &transmit(datagram, None, destination))
+    pub fn post(&self, datagram: &[u8], destination: Destination, class: TrafficClass) -> io::Result<()> {
+        datagrams::send(&self.socket, datagram, None, destination, class)
     }
 
     fn hand_over(
         &self,
         contents: &[u8],
-        segment_size: Option<usize>,
+        segment_len: Option<usize>,
         destination: Destination,
+        class: TrafficClass,
     ) -> io::Result<()> {
-        let transmit = transmit(contents, segment_size, destination);
+        // No datagram is longer than its length can say.
+        let segment_len = segment_len.map(|len| len as u16);
         for _ in 0..FULL_TRIES {
-            match self.state.try_send((&self.socket).into(), &transmit) {
+            match datagrams::send(&self.socket, contents, segment_len, destination, class) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.wait_for_room(),
                 done => return done,
             }
@@ -106,19 +119,18 @@ impl Outlet {
     }
 }
 
-fn transmit(contents: &[u8], segment_size: Option<usize>, destination: Destination) -> Transmit<'_> {
-    let Destination { to, from } = destination;
-    Transmit { destination: to, ecn: None, contents, segment_size, src_ip: from }
+/// Whether the kernel or its device may have no GSO, which some say only when they are asked to send so.
+fn is_about_segments(error: &io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::IO | Errno::INVAL))
 }
 
 fn lost(datagrams: usize, figures: &Figures) {
-    figures.unsent.fetch_add(datagrams as u64, std::sync::atomic::Ordering::Relaxed);
+    figures.unsent.fetch_add(datagrams as u64, Relaxed);
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::atomic::Ordering::Relaxed;
 
     fn outlet() -> Outlet {
         Outlet::new(UdpSocket::bind("127.0.0.1:0").unwrap()).unwrap()
@@ -131,7 +143,7 @@ mod tests {
         let destination = Destination { to: receiver.local_addr().unwrap(), from: None };
         let bytes: Vec<u8> = (0..3000u32).map(|n| (n / 1000) as u8).collect();
         let burst = Burst { bytes: &bytes, segment_len: 1000, count: 3 };
-        outlet.send(&burst, destination, &figures);
+        outlet.send(&burst, destination, TrafficClass::BEST_EFFORT, &figures);
         let mut buffer = [0; 2000];
         for n in 0..3 {
             assert_eq!(receiver.recv(&mut buffer).unwrap(), 1000);
@@ -146,7 +158,7 @@ mod tests {
         let (outlet, figures) = (outlet(), Figures::default());
         let destination = Destination { to: "[2001:db8::1]:9".parse().unwrap(), from: None };
         let burst = Burst { bytes: &[0; 100], segment_len: 50, count: 2 };
-        outlet.send(&burst, destination, &figures);
+        outlet.send(&burst, destination, TrafficClass::BEST_EFFORT, &figures);
         assert_eq!(figures.unsent.load(Relaxed), 2);
         assert_eq!(figures.datagrams.load(Relaxed), 0);
     }

@@ -35,7 +35,7 @@ use lumen_transportd::{
     },
     recover::recover,
     vault::Vault,
-    video::{Outlet, Paths, proof::Claim},
+    video::{Outlet, Paths, datagrams::TrafficClass, proof::Claim},
 };
 use tempfile::TempDir;
 use tokio::sync::oneshot;
@@ -101,8 +101,9 @@ impl Host {
             keep("gamestream-control", &moonlight.control),
             Stored { name: "gamestream-rtsp".into(), fd: moonlight.rtsp.try_clone().unwrap().into() },
         ];
+        let dscp = config.gamestream.dscp;
         let ground =
-            Ground::open(moonlight.rtsp, moonlight.video, moonlight.control, moonlight.audio).unwrap();
+            Ground::open(moonlight.rtsp, moonlight.video, moonlight.control, moonlight.audio, dscp).unwrap();
         let outlet = Arc::new(Outlet::new(sockets.video).unwrap());
         let paths = Arc::new(Paths::new(Claim::of_hello));
         paths.listen(outlet.clone()).unwrap();
@@ -116,7 +117,7 @@ impl Host {
                 generation: Generation(1),
                 pulses: pulses.clone(),
                 gates: Gates {
-                    lumen1: Gate { paths, outlet, port: video.port() },
+                    lumen1: Gate { paths, outlet, port: video.port(), mark: TrafficClass::BEST_EFFORT },
                     gamestream: Some(ground.gate.clone()),
                     sound: Some(ground.sound.clone()),
                 },

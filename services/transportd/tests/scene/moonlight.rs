@@ -49,6 +49,8 @@ fn query(key: [u8; 16], rest: &str) -> Query {
 /// What this client is, and how far it is.
 pub struct Moonlight {
     pub key: [u8; 16],
+    /// Whether ANNOUNCE asks for a DSCP.
+    pub asks_dscp: bool,
     rtsp: SocketAddr,
     number: u32,
     /// Of RTSP's SETUP.
@@ -83,12 +85,24 @@ impl Moonlight {
 
     fn at(rtsp: u16, key: [u8; 16]) -> Self {
         let rtsp = SocketAddr::from(([127, 0, 0, 1], rtsp));
-        Self { key, rtsp, number: 0, video: Default::default(), control: Default::default() }
+        Self {
+            key,
+            asks_dscp: false,
+            rtsp,
+            number: 0,
+            video: Default::default(),
+            control: Default::default(),
+        }
     }
 
     /// Where RTSP is.
     pub fn rtsp(&self) -> SocketAddr {
         self.rtsp
+    }
+
+    /// What pings to the video port begin with.
+    pub fn token(&self) -> &str {
+        &self.video.1
     }
 
     /// Of video and control.
@@ -133,6 +147,7 @@ impl Moonlight {
             "x-nv-video[0].maxNumReferenceFrames:0".to_owned(),
             "x-nv-vqos[0].fec.minRequiredFecPackets:2".to_owned(),
             "x-nv-general.useReliableUdp:13".to_owned(),
+            format!("x-nv-vqos[0].qosTrafficType:{}", if self.asks_dscp { 5 } else { 0 }),
         ];
         let sdp: String = sdp.iter().map(|line| format!("a={line} \r\n")).collect();
         self.ask("ANNOUNCE", "streamid=control/13/0", &sdp).await
