@@ -21,6 +21,7 @@ import types
 from pathlib import Path
 
 import cffi
+from hands import CALLS, Hands
 
 PACKAGE = "moonlight_python"
 # What moonlight-common-c calls its choices.
@@ -138,7 +139,8 @@ class Stream:
     def __init__(self, folder, options):
         self.options = options
         self.ffi = cffi.FFI()
-        self.ffi.cdef(declarations(folder) + SOUND_STATS)
+        # One of the calls is declared in both.
+        self.ffi.cdef(declarations(folder) + SOUND_STATS + CALLS, override=True)
         self.lib = self.ffi.dlopen(str(folder / "libmoonlight-common-c.so"))
         self.over = threading.Event()
         self.said = {"started": 0, "terminated": None, "failed": None, "poor": 0}
@@ -149,6 +151,7 @@ class Stream:
         self.sound = open(options.sound, "wb", buffering=0) if options.sound else None
         self.opus = None
         self.kept = []
+        self.hands = Hands(self.lib, options.script) if options.script else None
 
     def keep(self, value):
         """What C holds a pointer to must not be collected."""
@@ -292,14 +295,20 @@ class Stream:
         """Watches for as long as asked, or until a signal or the host ends it."""
         watcher = threading.Thread(target=self.watch)
         watcher.start()
+        person = threading.Thread(target=self.hands.play, args=[self.over]) if self.hands else None
+        if person:
+            person.start()
         is_ended = self.over.wait(self.options.seconds)
         self.over.set()
         while watcher.is_alive():
             self.lib.LiWakeWaitForVideoFrame()
             watcher.join(0.05)
+        if person:
+            person.join()
         heard = self.heard() if self.sound else None
         self.lib.LiStopConnection()
-        return {**self.said, "sound": heard, "in_time": not is_ended, "frames": self.frames, "last": self.last}
+        return {**self.said, "hands": self.hands.refused if self.hands else None, "sound": heard,
+                "in_time": not is_ended, "frames": self.frames, "last": self.last}
 
 
 def stream(host, folder, options):
@@ -350,6 +359,7 @@ def arguments():
         parser_of.add_argument("--frames-log", required=True, help="one JSON object a frame")
         parser_of.add_argument("--dump", help="the H.264 that a decoder would get")
         parser_of.add_argument("--lose-sound", type=float, help="share of the datagrams with sound")
+        parser_of.add_argument("--script", help="what a person does, from the connection on")
         parser_of.add_argument("--sound", help="the Opus that a decoder would get: time u64, length u16, packet")
     return parser.parse_args()
 

@@ -131,7 +131,8 @@ impl Moonlight {
         self.start(verb, arguments)?.finish()
     }
 
-    fn file(&self, name: &str) -> String {
+    /// A file of its own.
+    pub fn file(&self, name: &str) -> String {
         self.directory.path().join(name).to_string_lossy().into_owned()
     }
 

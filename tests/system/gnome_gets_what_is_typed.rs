@@ -140,7 +140,7 @@ fn goes_up_and_down(lab: &Lab, what: &str, happens: impl FnOnce() -> Result<()>)
 }
 
 /// All of `wanted` were hit within a pixel, in this order.
-fn hit(places: &[(f64, f64)], wanted: &[(f64, f64)]) -> Result<()> {
+pub fn hit(places: &[(f64, f64)], wanted: &[(f64, f64)]) -> Result<()> {
     let near = |a: &(f64, f64), b: &(f64, f64)| (a.0 - b.0).abs() <= 1.0 && (a.1 - b.1).abs() <= 1.0;
     let mut left = places.iter();
     let hits = wanted.iter().filter(|wanted| left.any(|place| near(place, wanted))).count();

@@ -32,6 +32,7 @@ mod impossible_wishes_are_explained;
 mod input_devices_are_for_few;
 mod moonlight_comes_back;
 mod moonlight_counts_across_every_wrap;
+mod moonlight_hands_arrive;
 mod moonlight_hears_its_session;
 mod moonlight_loses_frames;
 mod moonlight_pairs_by_its_pin;
