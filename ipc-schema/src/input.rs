@@ -1,7 +1,7 @@
 //! The link between transportd (writes) and inputd (reads).
 //!
-//! The held set is State: inputd converges to it by difference, so that no key sticks when a message or a stage
-//! dies. Motion and scrolling are Samples; text is Once. Keys and buttons are Linux evdev codes.
+//! The held set and the fingers that are down are State: inputd converges to them by difference, so that no key and no finger
+//! sticks when a message or a stage dies. Motion and scrolling are Samples; text is Once. Keys and buttons are Linux evdev codes.
 
 use arrayvec::ArrayVec;
 use serde::{Deserialize, Serialize};
@@ -14,6 +14,9 @@ pub const MAX_HELD: usize = 32;
 /// In a key's code: it is the key that types what the rest of the code, a place, types on a US keyboard; the place itself where
 /// there is no such key.
 pub const BY_MEANING: u16 = 0x8000;
+
+/// Fingers that may be down at once: a person's.
+pub const MAX_FINGERS: usize = 10;
 
 /// Longest text of one message in bytes.
 pub const MAX_TEXT: usize = 256;
@@ -51,13 +54,36 @@ pub enum ToInput {
         /// At most [`MAX_TEXT`] bytes.
         text: String,
     },
+    /// All fingers that are down now; latest wins.
+    Fingers {
+        /// Each once.
+        down: ArrayVec<Finger, MAX_FINGERS>,
+        /// Those that are not among them any more did not go up: what they began is no touch after all.
+        cancels: bool,
+    },
+}
+
+/// A finger that is down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finger {
+    /// The client's number of it, free again when it is up.
+    pub id: u32,
+    /// From the left edge, in 1/65,535 of the Output.
+    pub x: u16,
+    /// From the top edge, likewise.
+    pub y: u16,
+    /// 1/65,535 of the hardest; 0 where the client does not know.
+    pub pressure: u16,
 }
 
 /// From inputd to transportd.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum FromInput {
     /// Input arrives at the Output.
-    Ready,
+    Ready {
+        /// Fingers, too.
+        touch: bool,
+    },
     /// Input goes nowhere, and why.
     Failed(Failure),
     /// inputd ends in an orderly way: wait for its next owner before opening again.
@@ -67,7 +93,7 @@ pub enum FromInput {
 impl LinkMessage for ToInput {
     fn delivery(&self) -> Delivery {
         match self {
-            Self::Held(_) => Delivery::State,
+            Self::Held(_) | Self::Fingers { .. } => Delivery::State,
             Self::Motion { .. } | Self::Position { .. } | Self::Scroll { .. } => Delivery::Sample,
             Self::Text { .. } => Delivery::Once,
         }

@@ -1,9 +1,10 @@
-//! What a person does at two clients is what two programs get in one GNOME: characters, places, buttons, scrolling, each on
+//! What a person does at two clients is what two programs get in one GNOME: characters, places, buttons, scrolling, touches, each on
 //! the client's own Output. Neither a killed inputd nor another keyboard layout leaves anything down, and what is held is
 //! held again.
 //!
 //! Sabotage: leave the Output's offset out of its places, send relative motion without looking at the edge, type by a US
-//! keyboard, drop parts of a notch, take a new keyboard for the old one, or read no descriptors on a line that was resumed (vdisplayd).
+//! keyboard, drop parts of a notch, leave the Output's offset out of a finger's place, count fingers from 0,
+//! take a new keyboard for the old one, or read no descriptors on a line that was resumed (vdisplayd).
 
 use std::{collections::BTreeSet, fs, time::Duration};
 
@@ -24,7 +25,8 @@ const HOME: &str = "/home/lumen";
 const LONG: Duration = Duration::from_secs(30);
 
 /// What the first client does, from its first picture on. Its keyboard is a German one. It clicks before it types, because
-/// gnome-shell 51 may keep the keyboard for a window that it has just shown.
+/// gnome-shell 51 may keep the keyboard for a window that it has just shown. After the fingers it moves the pointer, which they took
+/// away.
 const FIRST: &str = "\
 11800 to 32768 32768
 11850 press 272
@@ -57,6 +59,14 @@ const FIRST: &str = "\
 14000 scroll 0 60
 14100 scroll 0 30
 14200 scroll 0 30
+14220 touch 7 16384 16384
+14240 touch 8 65535 0
+14260 touch 7 32768 32768
+14280 lift 7
+14300 touch 9 0 65535
+14320 cancel touches
+14340 move 1 0
+14360 move -1 0
 14400 press 30
 14450 press 272
 40000 release 272
@@ -155,6 +165,17 @@ fn judge_hands(seen: &Seen) -> Result<()> {
     hit(&seen.places(), &places)?;
     let buttons: Vec<u32> = seen.presses().into_iter().filter(|code| (272..=276).contains(code)).collect();
     ensure!(buttons.starts_with(&[272, 272, 273, 274, 275, 276]), "{buttons:?}");
+    let wanted = [Some((320.0, 180.0)), Some((1280.0, 0.0)), Some((640.0, 360.0)), None, Some((0.0, 720.0))];
+    let touches = seen.touches();
+    let is_near = |(touch, wanted): (&Option<(f64, f64)>, &Option<(f64, f64)>)| match (touch, wanted) {
+        (Some(touch), Some(wanted)) => hit(&[*touch], &[*wanted]).is_ok(),
+        (touch, wanted) => touch == wanted,
+    };
+    ensure!(
+        touches.len() >= wanted.len() && touches.iter().zip(&wanted).all(is_near),
+        "the fingers did {touches:?}"
+    );
+    ensure!(seen.fingers()?.is_empty(), "fingers {:?} are down", seen.fingers()?);
     // Three notches down, of which one came in parts, and one to the left; Mutter's are 10 pixels long.
     ensure!(seen.scrolled() == [(30.0, 3), (-10.0, -1)], "{:?}", seen.scrolled());
     Ok(())

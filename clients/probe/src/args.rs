@@ -65,10 +65,13 @@ pub struct StreamArgs {
     /// 4:mode=1920x1080@60; may be given more than once
     #[arg(long = "change", value_name = "AT:WHAT")]
     pub changes: Vec<Change>,
-    /// Do what this file says at this client's keyboard and mouse: lines of MILLISECONDS since the first picture and press
-    /// CODE, release CODE, move DX DY, to X Y, scroll DX DY or text WHATEVER
+    /// Do what this file says at this client's keyboard, mouse and touch screen: lines of MILLISECONDS since the first picture and press
+    /// CODE, release CODE, move DX DY, to X Y, scroll DX DY, text WHATEVER, touch FINGER X Y, lift FINGER or cancel touches
     #[arg(long, value_name = "FILE")]
     pub script: Option<PathBuf>,
+    /// When each of it was done: one line of nanoseconds (CLOCK_MONOTONIC)
+    #[arg(long, value_name = "FILE", requires = "script")]
+    pub acts_log: Option<PathBuf>,
     /// Stop after so many pictures, even if the seconds are not over
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub frames: Option<u64>,

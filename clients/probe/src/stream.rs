@@ -95,7 +95,10 @@ impl<'a> Stream<'a> {
         dialer: &'a Dialer,
         recording: Recording,
     ) -> Result<Self, Failure> {
-        let script = args.script.as_deref().map(Script::read).transpose()?.unwrap_or_default();
+        let mut script = args.script.as_deref().map(Script::read).transpose()?.unwrap_or_default();
+        if let Some(log) = &args.acts_log {
+            script = script.logging_to(log)?;
+        }
         let clock = Clock::ahead_by(args.clock_offset);
         let started = clock.now();
         let link = Link::open(dialer).await?;

@@ -7,25 +7,27 @@ use std::sync::{
     atomic::{AtomicU64, Ordering::Relaxed},
 };
 
-use crate::stage::{Event, Losses};
+use crate::{event::Event, stage::Losses};
 
 /// Shared by all sessions. Cloning shares the numbers.
 #[derive(Debug, Clone, Default)]
 pub struct Counts(Arc<[AtomicU64; KINDS.len()]>);
 
 /// The kinds in the order of [`Counts::read`]: what was to be played, and then what became of it.
-pub const KINDS: [&str; 12] = [
+pub const KINDS: [&str; 14] = [
     "presses",
     "releases",
     "motions",
     "positions",
     "scrolls",
     "texts",
+    "touches",
     "texts_lost",
     "texts_over_quota",
     "coalesced",
     "codes_refused",
     "characters_refused",
+    "fingers_refused",
     "nowhere",
 ];
 
@@ -37,7 +39,7 @@ impl Counts {
 
     /// An event that is played now.
     pub fn add(&self, event: &Event) {
-        let [presses, releases, motions, positions, scrolls, texts, ..] = &*self.0;
+        let [presses, releases, motions, positions, scrolls, texts, touches, ..] = &*self.0;
         let count = match event {
             Event::Press(_) => presses,
             Event::Release(_) => releases,
@@ -45,13 +47,14 @@ impl Counts {
             Event::Position { .. } => positions,
             Event::Scroll { .. } => scrolls,
             Event::Text(_) => texts,
+            Event::Touch(_) => touches,
         };
         count.fetch_add(1, Relaxed);
     }
 
     /// What the stage did not pass on.
     pub fn lose(&self, losses: Losses) {
-        let [.., lost, over_quota, coalesced, _, _, _] = &*self.0;
+        let [.., lost, over_quota, coalesced, _, _, _, _] = &*self.0;
         lost.fetch_add(losses.texts, Relaxed);
         over_quota.fetch_add(losses.texts_over_quota, Relaxed);
         coalesced.fetch_add(losses.coalesced, Relaxed);
@@ -59,10 +62,11 @@ impl Counts {
 
     /// What a backend could not play.
     pub fn refuse(&self, refused: Refused) {
-        let [.., codes, characters, nowhere] = &*self.0;
+        let [.., codes, characters, fingers, nowhere] = &*self.0;
         match refused {
             Refused::Code => codes.fetch_add(1, Relaxed),
             Refused::Characters(count) => characters.fetch_add(count, Relaxed),
+            Refused::Finger => fingers.fetch_add(1, Relaxed),
             Refused::Nowhere => nowhere.fetch_add(1, Relaxed),
         };
     }
@@ -75,6 +79,8 @@ pub enum Refused {
     Code,
     /// So many characters that nothing types: controls, and where the backend makes no keymap those that its keymap lacks.
     Characters(u64),
+    /// A finger that came down where nothing takes it.
+    Finger,
     /// An event while input reached no Output.
     Nowhere,
 }

@@ -145,7 +145,8 @@ impl Sitting<'_> {
             Ok(backend) => {
                 let failure = backend.failure();
                 self.show(backend.name(), backend.why());
-                self.inform(failure.map_or(FromInput::Ready, FromInput::Failed));
+                let ready = FromInput::Ready { touch: backend.takes_touch() };
+                self.inform(failure.map_or(ready, FromInput::Failed));
                 self.hands.handle_output();
                 self.backend = Some(backend);
             }
@@ -207,10 +208,8 @@ impl Sitting<'_> {
     fn play(&mut self) {
         while let Some(event) = self.hands.poll_event(now_ns()) {
             self.office.counts.add(&event);
-            let played = match &mut self.backend {
-                Some(backend) => backend.play(&event),
-                None => Ok(Some(Refused::Nowhere)),
-            };
+            let nowhere = Ok(Some(Refused::Nowhere));
+            let played = self.backend.as_mut().map_or(nowhere, |backend| backend.play(&event));
             match played {
                 Ok(refused) => refused.into_iter().for_each(|refused| self.office.counts.refuse(refused)),
                 Err(failure) => self.fail(failure),
@@ -221,10 +220,13 @@ impl Sitting<'_> {
     }
 
     fn dispatch(&mut self) {
-        if let Some(backend) = &mut self.backend
-            && let Err(failure) = backend.dispatch()
-        {
-            self.fail(failure);
+        match self.backend.as_mut().map(|backend| (backend.dispatch(), backend.takes_touch())) {
+            Some((Err(failure), _)) => self.fail(failure),
+            // A touch screen may come after the first word.
+            Some((Ok(()), true)) if self.told == (FromInput::Ready { touch: false }) => {
+                self.inform(FromInput::Ready { touch: true });
+            }
+            _ => {}
         }
     }
 }
@@ -232,7 +234,7 @@ impl Sitting<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stage::Event;
+    use crate::event::Event;
     use crate::{backends::log::Log, display::Logs};
     use lumen_ipc::SessionId;
     use lumen_stage::{
@@ -391,7 +393,7 @@ mod tests {
         assert_eq!(*played.lock().unwrap(), expected);
         let mut words = Vec::new();
         while let Some(received) = link.receive::<FromInput>().unwrap() {
-            words.push(matches!(received.message, FromInput::Ready));
+            words.push(matches!(received.message, FromInput::Ready { .. }));
         }
         assert_eq!(words, [false, true, false, true]);
     }

@@ -1,7 +1,7 @@
 //! From messages to events, without a kernel.
 //!
-//! The held set is State: whatever was lost, the next one makes it right, because only the difference is played.
-//! Nothing is played for a set that says what is so already, so a lone modifier is never tapped.
+//! The held set and the fingers are State: whatever was lost, the next one makes it right, because only the difference is
+//! played. Nothing is played for a set that says what is so already, so a lone modifier is never tapped.
 //!
 //! More than [`EVENTS_PER_SECOND`] wait, and what waits becomes one: motion and scrolling are added up, texts are joined, of
 //! positions the newest counts, and of held sets the newest once [`QUEUE`] events wait. So a flood costs its own session time and
@@ -12,9 +12,13 @@ use std::{
     time::Duration,
 };
 
-use lumen_ipc::input::ToInput;
+use lumen_ipc::input::{Finger, ToInput};
 
-use crate::quota::Quota;
+use crate::{
+    event::Event,
+    fingers::{Fingers, Touch},
+    quota::Quota,
+};
 
 /// Events a second that a session may play. Because the fastest hands and a mouse of 1,000 Hz stay below it, and a compositor
 /// wakes a program for each of them.
@@ -27,44 +31,8 @@ const BURST: u32 = 100;
 /// two events for the program that reads it.
 pub const TEXT_BYTES_PER_SECOND: u32 = 4096;
 
-/// Most bytes that texts which follow one another become one of. Because each costs the program a keymap, and clients of
-/// GameStream send characters one by one.
-const MOST_TEXT: usize = 1024;
-
 /// Events that wait before held sets are skipped.
 const QUEUE: usize = 256;
-
-/// One thing that happens at a Seat. Keys and buttons are Linux evdev codes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Event {
-    /// A key or button goes down.
-    Press(u16),
-    /// A key or button goes up.
-    Release(u16),
-    /// The pointer moves by pixels × 256.
-    Motion {
-        /// To the right.
-        dx: i32,
-        /// Down.
-        dy: i32,
-    },
-    /// The pointer is at 1/65,535 of the Output.
-    Position {
-        /// From the left edge.
-        x: u16,
-        /// From the top edge.
-        y: u16,
-    },
-    /// Scrolling in 1/120 of a wheel click.
-    Scroll {
-        /// To the right.
-        dx: i32,
-        /// Down.
-        dy: i32,
-    },
-    /// Text is typed.
-    Text(String),
-}
 
 /// What one session holds down, and what is to be played.
 #[derive(Debug)]
@@ -73,6 +41,9 @@ pub struct Hands {
     held: BTreeSet<u16>,
     /// The newest held set, while more waits than it may be added to.
     skipped: Option<BTreeSet<u16>>,
+    fingers: Fingers,
+    /// The newest fingers, likewise.
+    skipped_fingers: Option<Touching>,
     last_text: u64,
     losses: Losses,
     events: VecDeque<Event>,
@@ -85,6 +56,8 @@ impl Default for Hands {
         Self {
             held: BTreeSet::new(),
             skipped: None,
+            fingers: Fingers::default(),
+            skipped_fingers: None,
             last_text: 0,
             losses: Losses::default(),
             events: VecDeque::new(),
@@ -93,6 +66,9 @@ impl Default for Hands {
         }
     }
 }
+
+/// Fingers that are down, and whether those that are not among them were none after all.
+type Touching = (Vec<Finger>, bool);
 
 /// What was not passed on as it came.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -114,6 +90,7 @@ impl Hands {
             ToInput::Position { x, y } => self.push(Event::Position { x, y }),
             ToInput::Scroll { dx, dy } => self.push(Event::Scroll { dx, dy }),
             ToInput::Text { number, text } => self.text(number, text, now_ns),
+            ToInput::Fingers { down, cancels } => self.touch((down.to_vec(), cancels)),
         }
     }
 
@@ -124,14 +101,19 @@ impl Hands {
         self.held.clear();
         self.events.clear();
         self.converge(wished);
+        let down = self.skipped_fingers.take().map_or_else(|| self.fingers.take(), |(down, _)| down);
+        self.fingers = Fingers::default();
+        self.touch((down, false));
     }
 
     /// The session is over: everything goes up, and nothing else happens any more.
     pub fn handle_end(&mut self) {
-        self.skipped = None;
+        (self.skipped, self.skipped_fingers) = (None, None);
         // What waits to go down never does, so that its release below is the last of it.
-        self.events.retain(|event| matches!(event, Event::Release(_)));
+        let is_up = |event: &Event| matches!(event, Event::Release(_) | Event::Touch(Touch::Up(_)));
+        self.events.retain(is_up);
         self.converge(BTreeSet::new());
+        self.touch((Vec::new(), true));
         self.event_quota = Quota::new(EVENTS_PER_SECOND, u32::MAX);
     }
 
@@ -141,6 +123,11 @@ impl Hands {
             && let Some(wished) = self.skipped.take()
         {
             self.converge(wished);
+        }
+        if self.events.len() < QUEUE
+            && let Some(touching) = self.skipped_fingers.take()
+        {
+            self.touch(touching);
         }
         if self.events.is_empty() || !self.event_quota.take(1, now_ns) {
             return None;
@@ -167,6 +154,21 @@ impl Hands {
         }
     }
 
+    fn touch(&mut self, (down, cancels): Touching) {
+        if self.events.len() >= QUEUE {
+            let skipped = self.skipped_fingers.replace((down, cancels));
+            self.losses.coalesced += u64::from(skipped.is_some());
+            return;
+        }
+        self.skipped_fingers = None;
+        for touch in self.fingers.converge(down, cancels) {
+            match touch {
+                Touch::Move(_) => self.push(Event::Touch(touch)),
+                _ => self.events.push_back(Event::Touch(touch)),
+            }
+        }
+    }
+
     /// Releases come first, so that Ctrl of the last shortcut never colours the next key. Modifiers go down before other keys
     /// and up after them, because a set does not tell in which order a person pressed them.
     fn converge(&mut self, wished: BTreeSet<u16>) {
@@ -181,7 +183,9 @@ impl Hands {
 
     /// Appends an event, or makes it one with the last that waits; with any of its kind once too many wait.
     fn push(&mut self, event: Event) {
-        let reach = if self.events.len() < QUEUE { 1 } else { self.events.len() };
+        // Fingers move at once: what waits of one is among the moves of the others.
+        let moves = self.events.iter().rev().take_while(|waiting| waiting.is_move()).count();
+        let reach = if self.events.len() < QUEUE { moves.max(1) } else { self.events.len() };
         let merged = self.events.iter_mut().rev().take(reach).any(|waiting| waiting.absorb(&event));
         if merged {
             self.losses.coalesced += 1;
@@ -208,24 +212,6 @@ impl Hands {
 /// Control, Shift, Alt and Meta of both sides, by evdev's codes.
 fn is_modifier(code: &u16) -> bool {
     matches!(*code, 29 | 42 | 54 | 56 | 97 | 100 | 125 | 126)
-}
-
-impl Event {
-    /// Takes `other` in if both can be one; whether they could.
-    fn absorb(&mut self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Motion { dx, dy }, Self::Motion { dx: more_x, dy: more_y })
-            | (Self::Scroll { dx, dy }, Self::Scroll { dx: more_x, dy: more_y }) => {
-                (*dx, *dy) = (dx.saturating_add(*more_x), dy.saturating_add(*more_y));
-            }
-            (Self::Position { x, y }, Self::Position { x: new_x, y: new_y }) => (*x, *y) = (*new_x, *new_y),
-            (Self::Text(text), Self::Text(more)) if text.len() + more.len() <= MOST_TEXT => {
-                text.push_str(more)
-            }
-            _ => return false,
-        }
-        true
-    }
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use desk::{Inputd, Sway};
 use lumen_inputd::{
     backends::{Backend, wlr::Wlr},
     config::Layout,
-    stage::Event,
+    event::Event,
 };
 use lumen_ipc::input::{FromInput, ToInput};
 
@@ -69,7 +69,7 @@ fn killed_inputd_leaves_nothing_down_and_its_successor_holds_what_the_client_hol
     println!("nothing was down any more after {took:?}");
     let mut successor = Inputd::succeed(&sway, "HEADLESS-1");
     successor.hold(&HELD);
-    assert_eq!(successor.word(), FromInput::Ready);
+    assert_eq!(successor.word(), FromInput::Ready { touch: false });
     // The button may have gone down before the program took notice of the new pointer, and is told to nobody then.
     let keys = [30, 42].into();
     watch.until("the keys that the client holds are down again", |seen| {
@@ -80,7 +80,7 @@ fn killed_inputd_leaves_nothing_down_and_its_successor_holds_what_the_client_hol
     watch.until("one is up", |seen| seen.held() == Ok([42].into()));
     drop(successor);
     let mut elsewhere = Inputd::succeed(&sway, "HEADLESS-2");
-    assert_eq!(elsewhere.word(), FromInput::Ready);
+    assert_eq!(elsewhere.word(), FromInput::Ready { touch: false });
     elsewhere.send(ToInput::Position { x: 0, y: 0 });
     other.until("no window holds the pointer", |seen| !seen.places().is_empty());
 }

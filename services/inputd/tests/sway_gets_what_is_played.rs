@@ -21,7 +21,7 @@ fn start(layout: &str) -> (Sway, Watch, Inputd) {
     let mut sway = Sway::start("");
     let watch = sway.see("see");
     let mut inputd = Inputd::start(&sway, "HEADLESS-1", layout);
-    assert_eq!(inputd.word(), FromInput::Ready);
+    assert_eq!(inputd.word(), FromInput::Ready { touch: false });
     watch.until_focus();
     (sway, watch, inputd)
 }
@@ -84,7 +84,7 @@ fn pointer_hits_corners_and_centre_of_its_own_output() {
     sway.message(&["focus", "output", "HEADLESS-1"]);
     let left = sway.see("left");
     let mut inputd = Inputd::start(&sway, "HEADLESS-2", "us");
-    assert_eq!(inputd.word(), FromInput::Ready);
+    assert_eq!(inputd.word(), FromInput::Ready { touch: false });
     let hits = |what: &str, x: f64, y: f64| {
         let near = |place: &(f64, f64)| (place.0 - x).abs() <= 1.0 && (place.1 - y).abs() <= 1.0;
         right.until(what, |seen| seen.places().last().is_some_and(near));

@@ -11,7 +11,7 @@ use std::{
 
 use lumen_ipc::{
     Failure, FailureClass,
-    input::{BY_MEANING, ToInput},
+    input::{BY_MEANING, Finger, ToInput},
 };
 use lumen_transportd::gamestream::streams::{Refused, Streams};
 use scene::{
@@ -100,6 +100,41 @@ async fn control_asks_for_idrs_and_moves_the_seat() {
     let live = host.peers.sessions()[0].clone();
     until("the count", || live.figures.unsaid.load(std::sync::atomic::Ordering::Relaxed) == 1).await;
     video.frames(5).await;
+}
+
+/// What client `n` is offered after its launch.
+async fn offer(host: &Host, n: u8) -> String {
+    let launched = Moonlight::launch(host, &caller(n), &app(1, None), [n; 16]).await;
+    launched.unwrap().ask("DESCRIBE", "rtspenc://h", "").await.unwrap()
+}
+
+/// Sabotage: offer touch on every desktop, tell of the newest finger alone, or leave a finger down when the client quits.
+#[tokio::test]
+async fn touch_is_offered_where_the_desktop_takes_it_and_arrives() {
+    let host = Host::start();
+    let without = offer(&host, 2).await;
+    assert!(without.contains("a=x-ss-general.featureFlags:0\n"), "{without}");
+    host.fakes.take_touch();
+    let with = offer(&host, 3).await;
+    assert!(with.contains("a=x-ss-general.featureFlags:1\n"), "{with}");
+    let (_client, mut control, mut video) = streaming(&host, 1, PLAIN).await;
+    video.frames(5).await;
+    let mut touch = |phase: u8, id: u32, x: f32| {
+        let places = [x, 0.5, 1.0, 0.0, 0.0].map(f32::to_le_bytes).concat();
+        control.input(0x5500_0002, &[&[phase, 0, 0xff, 0xff][..], &id.to_le_bytes(), &places].concat());
+    };
+    let fingers = |down: &[(u32, u16)], cancels: bool| {
+        let finger = |&(id, x): &(u32, u16)| Finger { id, x, y: 32_768, pressure: u16::MAX };
+        ToInput::Fingers { down: down.iter().map(finger).collect(), cancels }
+    };
+    touch(1, 7, 0.0);
+    touch(1, 8, 1.0);
+    touch(2, 7, 0.0);
+    let told =
+        [fingers(&[(7, 0)], false), fingers(&[(7, 0), (8, 65_535)], false), fingers(&[(8, 65_535)], false)];
+    until("the fingers", || host.fakes.inputs().ends_with(&told)).await;
+    host.launches.cancel(&caller(1).fingerprint, "it is a test");
+    until("no finger", || host.fakes.inputs().contains(&fingers(&[], true))).await;
 }
 
 /// Sabotage: answer each loss with an IDR, name the frame to encoded instead of its AccessUnit, or call the answer an ordinary picture.

@@ -1,4 +1,4 @@
-//! Keyboard and pointer: from the compositor's events to what they mean.
+//! Keyboard, pointer and touch screen: from the compositor's events to what they mean.
 
 use std::{
     fs::File,
@@ -11,6 +11,7 @@ use wayland_client::{
         wl_keyboard::{self, KeyState, WlKeyboard},
         wl_pointer::{self, Axis, ButtonState, WlPointer},
         wl_seat::{self, Capability, WlSeat},
+        wl_touch::{self, WlTouch},
     },
 };
 use xkbcommon::xkb::{self, Context, Keymap, State};
@@ -26,6 +27,7 @@ pub struct Hands {
     keymaps: u64,
     keyboard: Option<WlKeyboard>,
     pointer: Option<WlPointer>,
+    touch: Option<WlTouch>,
     /// Notches told for the axis whose pixels follow.
     notches: i32,
 }
@@ -70,6 +72,10 @@ impl Dispatch<WlSeat, ()> for Window {
         match (has.contains(Capability::Pointer), hands.pointer.take()) {
             (true, kept) => hands.pointer = Some(kept.unwrap_or_else(|| seat.get_pointer(queue, ()))),
             (false, gone) => gone.into_iter().for_each(|pointer| pointer.release()),
+        }
+        match (has.contains(Capability::Touch), hands.touch.take()) {
+            (true, kept) => hands.touch = Some(kept.unwrap_or_else(|| seat.get_touch(queue, ()))),
+            (false, gone) => gone.into_iter().for_each(|touch| touch.release()),
         }
     }
 }
@@ -132,6 +138,30 @@ impl Dispatch<WlPointer, ()> for Window {
                 pixels: value,
                 notches: std::mem::take(&mut window.hands.notches),
             }),
+            _ => None,
+        };
+        window.write(thing);
+    }
+}
+
+impl Dispatch<WlTouch, ()> for Window {
+    fn event(
+        window: &mut Self,
+        _: &WlTouch,
+        event: wl_touch::Event,
+        _: &(),
+        _: &Connection,
+        _: &QueueHandle<Self>,
+    ) {
+        let thing = match event {
+            wl_touch::Event::Down { id: finger, x, y, .. } => {
+                Some(Thing::Touch { finger, is_down: true, x, y })
+            }
+            wl_touch::Event::Motion { id: finger, x, y, .. } => {
+                Some(Thing::Touch { finger, is_down: false, x, y })
+            }
+            wl_touch::Event::Up { id, .. } => Some(Thing::Lift(id)),
+            wl_touch::Event::Cancel => Some(Thing::TouchCancel),
             _ => None,
         };
         window.write(thing);

@@ -59,6 +59,21 @@ pub enum Thing {
     },
     /// The pointer left the window.
     PointerLeft,
+    /// A finger came down or moved, in pixels from the window's left and top edge.
+    Touch {
+        /// The compositor's number of it.
+        finger: i32,
+        /// It came down; else it moved.
+        is_down: bool,
+        /// To the right.
+        x: f64,
+        /// Down.
+        y: f64,
+    },
+    /// The finger of this number went up.
+    Lift(i32),
+    /// No finger that is down was a touch after all.
+    TouchCancel,
     /// Scrolling in pixels, and in notches where a wheel turned.
     Scroll {
         /// Down and up, or else to the sides.

@@ -25,6 +25,12 @@ pub enum SeenError {
     /// It was not down.
     #[error("code {0} went up without having been down")]
     ReleasedTwice(u32),
+    /// It was down already.
+    #[error("finger {0} came down twice")]
+    TouchedTwice(i32),
+    /// It was not down.
+    #[error("finger {0} moved or went up without having been down")]
+    NotDown(i32),
 }
 
 impl Seen {
@@ -96,6 +102,40 @@ impl Seen {
         places.collect()
     }
 
+    /// What fingers did: where they came down or moved to, and [`None`] for each that went up.
+    pub fn touches(&self) -> Vec<Option<(f64, f64)>> {
+        let touches = self.0.iter().filter_map(|thing| match thing {
+            Thing::Touch { x, y, .. } => Some(Some((*x, *y))),
+            Thing::Lift(_) => Some(None),
+            _ => None,
+        });
+        touches.collect()
+    }
+
+    /// The fingers that are down in the end.
+    ///
+    /// # Errors
+    /// One came down twice, or moved or went up without being down.
+    pub fn fingers(&self) -> Result<BTreeSet<i32>, SeenError> {
+        let mut down = BTreeSet::new();
+        for thing in &self.0 {
+            match *thing {
+                Thing::Touch { finger, is_down: true, .. } => {
+                    down.insert(finger).then_some(()).ok_or(SeenError::TouchedTwice(finger))?;
+                }
+                Thing::Touch { finger, .. } => {
+                    down.contains(&finger).then_some(()).ok_or(SeenError::NotDown(finger))?;
+                }
+                Thing::Lift(finger) => {
+                    down.remove(&finger).then_some(()).ok_or(SeenError::NotDown(finger))?;
+                }
+                Thing::TouchCancel => down.clear(),
+                _ => {}
+            }
+        }
+        Ok(down)
+    }
+
     /// Pixels and notches that were scrolled: down and up, and to the sides.
     pub fn scrolled(&self) -> [(f64, i32); 2] {
         let mut sums = [(0.0, 0), (0.0, 0)];
@@ -133,6 +173,18 @@ mod tests {
         assert_eq!(Seen(vec![key(30, false)]).held(), Err(SeenError::ReleasedTwice(30)));
         let entered = Seen(vec![key(30, true), Thing::Leave, Thing::Enter(vec![31])]);
         assert_eq!(entered.held(), Ok([31].into()));
+    }
+
+    // Sabotage: let a finger come down that is down.
+    #[test]
+    fn fingers_that_are_down_are_told() {
+        let touch = |finger, is_down| Thing::Touch { finger, is_down, x: 1.0, y: 2.0 };
+        let seen = Seen(vec![touch(0, true), touch(1, true), touch(0, false), Thing::Lift(0)]);
+        assert_eq!(seen.fingers(), Ok([1].into()));
+        assert_eq!(seen.touches(), [Some((1.0, 2.0)), Some((1.0, 2.0)), Some((1.0, 2.0)), None]);
+        assert_eq!(Seen(vec![touch(0, true), touch(0, true)]).fingers(), Err(SeenError::TouchedTwice(0)));
+        assert_eq!(Seen(vec![Thing::Lift(3)]).fingers(), Err(SeenError::NotDown(3)));
+        assert_eq!(Seen(vec![touch(0, true), Thing::TouchCancel]).fingers(), Ok([].into()));
     }
 
     #[test]

@@ -49,6 +49,32 @@ pub enum Input {
     Text(String),
     /// All keys and buttons that are down, by their codes; at most 255 are said. What else was down is not any more.
     Held(Vec<u16>),
+    /// All fingers that are down; at most 255 are said. What else was down is not any more.
+    Fingers {
+        /// Each once.
+        down: Vec<Finger>,
+        /// Those that are not among them any more did not go up: what they began is no touch after all.
+        cancels: bool,
+    },
+}
+
+/// A finger on the picture.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Finger {
+    /// The client's number of it, free again when it is up.
+    pub id: u32,
+    /// From the left, in 1/65,535 of the picture.
+    pub x: u16,
+    /// From the top, likewise.
+    pub y: u16,
+    /// 1/65,535 of the hardest; 0 where the client does not know.
+    pub pressure: u16,
+}
+
+impl std::fmt::Debug for Finger {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Finger(…)")
+    }
 }
 
 impl std::fmt::Debug for Input {
@@ -61,6 +87,7 @@ impl std::fmt::Debug for Input {
             Self::Scroll { .. } => "Scroll(…)",
             Self::Text(_) => "Text(…)",
             Self::Held(_) => "Held(…)",
+            Self::Fingers { .. } => "Fingers(…)",
         })
     }
 }
@@ -74,7 +101,8 @@ impl Input {
             | Self::MotionTo { .. }
             | Self::Scroll { .. }
             | Self::Text(_)
-            | Self::Held(_) => None,
+            | Self::Held(_)
+            | Self::Fingers { .. } => None,
         }
     }
 
@@ -90,6 +118,12 @@ impl Input {
             Self::Held(codes) => {
                 let count = u8::try_from(codes.len()).unwrap_or(u8::MAX);
                 codes.iter().take(count.into()).fold(to.u8(7).u8(count), |to, code| to.u16(*code))
+            }
+            Self::Fingers { down, cancels } => {
+                let count = u8::try_from(down.len()).unwrap_or(u8::MAX);
+                let to = to.u8(8).u8((*cancels).into()).u8(count);
+                let finger = |to, finger: &Finger| finger.write(to);
+                down.iter().take(count.into()).fold(to, finger)
             }
         };
     }
@@ -107,7 +141,23 @@ impl Input {
                 let count = from.u8()?;
                 Self::Held((0..count).map(|_| from.u16()).collect::<Result<_, _>>()?)
             }
+            8 => {
+                let (cancels, count) = (from.flag()?, from.u8()?);
+                let down = (0..count).map(|_| Finger::read(from)).collect::<Result<_, _>>()?;
+                Self::Fingers { down, cancels }
+            }
             _ => return Ok(None),
         }))
+    }
+}
+
+impl Finger {
+    /// id u32 ‖ x u16 ‖ y u16 ‖ pressure u16
+    fn write<'a, 'b>(&self, to: &'a mut Writer<'b>) -> &'a mut Writer<'b> {
+        to.u32(self.id).u16(self.x).u16(self.y).u16(self.pressure)
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Self, MalformedMessage> {
+        Ok(Self { id: from.u32()?, x: from.u16()?, y: from.u16()?, pressure: from.u16()? })
     }
 }

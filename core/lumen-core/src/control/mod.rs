@@ -13,7 +13,7 @@ mod messages;
 mod news;
 mod pointer;
 
-pub use input::{BY_MEANING, Input};
+pub use input::{BY_MEANING, Finger, Input};
 pub use messages::*;
 pub use news::{ModeChanged, Notice, NoticeKind};
 pub use pointer::{MAX_POINTER_SIDE, PointerMoved, PointerRows, PointerShape, PointerSpot, ShapeAssembler};

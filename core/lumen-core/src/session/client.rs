@@ -3,7 +3,7 @@
 use super::{CloseReason, Exchange, HANDSHAKE_DEADLINE, LAUNCH_DEADLINE, Output, RESUME_DEADLINE};
 use crate::clock::Sample;
 use crate::control::{
-    Bye, Decoder, Hello, Input, Launch, Launched, Message, Mode, ModeChanged, Notice, PointerMoved,
+    Bye, Decoder, Finger, Hello, Input, Launch, Launched, Message, Mode, ModeChanged, Notice, PointerMoved,
     PointerShape, ShapeAssembler, Stats,
 };
 use crate::time::Timestamp;
@@ -49,6 +49,8 @@ struct Wishes {
     mode: Option<Mode>,
     /// The codes of all keys and buttons that are down, in the order in which they went down.
     held: Vec<u16>,
+    /// All fingers that are down, from the first one on that ever was.
+    fingers: Option<Vec<Finger>>,
 }
 
 impl Wishes {
@@ -60,6 +62,7 @@ impl Wishes {
                 self.held.extend(pressed.then_some(*code));
             }
             Input::Held(codes) => self.held.clone_from(codes),
+            Input::Fingers { down, .. } => self.fingers = Some(down.clone()),
             Input::Motion { .. } | Input::MotionTo { .. } | Input::Scroll { .. } | Input::Text(_) => {}
         }
     }
@@ -303,6 +306,9 @@ impl ClientSession {
             self.say(&Message::SetMode(mode));
         }
         self.say(&Message::Input(Input::Held(self.wishes.held.clone())));
+        if let Some(down) = self.wishes.fingers.clone() {
+            self.say(&Message::Input(Input::Fingers { down, cancels: true }));
+        }
     }
 
     fn doing(&self) -> &'static str {

@@ -1,9 +1,9 @@
 use crate::pair::ms;
 use lumen_core::ChannelId;
 use lumen_core::control::{
-    Bye, Codec, Decoder, Hello, Input, Launch, Launched, MAX_MESSAGE_LEN, MalformedMessage, Message, Mode,
-    ModeChanged, Notice, NoticeKind, PointerMoved, PointerRows, PointerShape, PointerSpot, RefusalClass,
-    Refused, SessionId, Stats,
+    Bye, Codec, Decoder, Finger, Hello, Input, Launch, Launched, MAX_MESSAGE_LEN, MalformedMessage, Message,
+    Mode, ModeChanged, Notice, NoticeKind, PointerMoved, PointerRows, PointerShape, PointerSpot,
+    RefusalClass, Refused, SessionId, Stats,
 };
 use proptest::prelude::*;
 
@@ -48,6 +48,11 @@ fn launched() -> impl Strategy<Value = Launched> {
     )
 }
 
+fn finger() -> impl Strategy<Value = Finger> {
+    let numbers = (any::<u32>(), any::<u16>(), any::<u16>(), any::<u16>());
+    numbers.prop_map(|(id, x, y, pressure)| Finger { id, x, y, pressure })
+}
+
 fn input() -> impl Strategy<Value = Input> {
     prop_oneof![
         (any::<u16>(), any::<bool>()).prop_map(|(code, pressed)| Input::Key { code, pressed }),
@@ -56,6 +61,8 @@ fn input() -> impl Strategy<Value = Input> {
         (any::<u16>(), any::<u16>()).prop_map(|(x, y)| Input::MotionTo { x, y }),
         (any::<i32>(), any::<i32>()).prop_map(|(dx, dy)| Input::Scroll { dx, dy }),
         "\\PC{0,400}".prop_map(Input::Text),
+        (any::<bool>(), prop::collection::vec(finger(), 0..12))
+            .prop_map(|(cancels, down)| Input::Fingers { down, cancels }),
     ]
 }
 

@@ -283,9 +283,11 @@ fn what_is_held_is_said_again_on_a_new_connection() {
         world.client.input(input);
     }
     world.run();
+    let fingers = |cancels| Input::Fingers { down: vec![Finger { id: 7, x: 1, y: 2, pressure: 3 }], cancels };
     world.client.connection_lost(world.now);
     world.client.input(Input::Button { code: 272, pressed: false });
     world.client.input(key(42, true));
+    world.client.input(fingers(false));
     world.run();
     world.host = HostSession::new("den", world.now + world.ahead);
     world.client.connected(world.now);
@@ -293,7 +295,8 @@ fn what_is_held_is_said_again_on_a_new_connection() {
     world.host_events.clear();
     world.host.launched(Launched { next_frame: 500, ..launched() });
     world.run();
-    assert_eq!(world.host_events, [HostEvent::Input(Input::Held(vec![30, 42]))]);
+    let said = [HostEvent::Input(Input::Held(vec![30, 42])), HostEvent::Input(fingers(true))];
+    assert_eq!(world.host_events, said);
 }
 
 #[test]

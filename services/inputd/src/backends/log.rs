@@ -5,7 +5,7 @@ use std::os::fd::BorrowedFd;
 use lumen_ipc::{Failure, FailureClass};
 
 use super::Backend;
-use crate::{counts::Refused, stage::Event};
+use crate::{counts::Refused, event::Event};
 
 /// Why it was chosen.
 pub const WHY: &str = "inputd.toml says backend = \"log\": input is counted and typed nowhere";

@@ -10,7 +10,7 @@ use std::os::fd::BorrowedFd;
 
 use lumen_ipc::Failure;
 
-use crate::{counts::Refused, stage::Event};
+use crate::{counts::Refused, event::Event};
 
 /// A backend of one session. Dropping it lets go of whatever it holds down.
 pub trait Backend {
@@ -25,6 +25,11 @@ pub trait Backend {
     /// # Errors
     /// The way to the Output is gone: a fresh backend is to be opened.
     fn play(&mut self, event: &Event) -> Result<Option<Refused>, Failure>;
+
+    /// Whether fingers reach the Output.
+    fn takes_touch(&self) -> bool {
+        false
+    }
 
     /// Why events do not reach the Output; `None` if they do.
     fn failure(&self) -> Option<Failure>;

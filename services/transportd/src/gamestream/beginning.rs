@@ -14,8 +14,11 @@ use lumen_gamestream::{
     rtsp::{StreamConfig, Tokens},
 };
 use lumen_ipc::{
-    Failure, FailureClass, Generation, Mode, SessionId, Stage, bus::StreamSpec, encode::FromEncode,
+    Failure, FailureClass, Generation, Mode, SessionId, Stage,
+    bus::{SeatSpec, StreamSpec},
+    encode::FromEncode,
     geometry::ModeError,
+    input::FromInput,
 };
 use lumen_stage::{Link, clock::now_ns};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -43,7 +46,10 @@ use crate::{
 /// How long a desktop may take to show its first picture. Well below the 120 s after which clients give a launch up.
 const PATIENCE: Duration = Duration::from_secs(25);
 
-/// How long one look at the link to encoded lasts.
+/// How long inputd may take to say whether fingers reach the desktop. Because a client can do without, and waits.
+const WORD: Duration = Duration::from_secs(1);
+
+/// How long one look at a link lasts.
 const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
 
 /// Bits a second for the pictures before the client has said what it wants; nobody sees them.
@@ -87,8 +93,8 @@ pub enum BeginError {
     Number,
 }
 
-/// Makes the desktop and the first picture, so that what cannot be is said where clients show it. All of it waits upstream for
-/// the session, which opens it again within its lease.
+/// Makes the desktop and the first picture, so that what cannot be is said where clients show it; whether its Seat takes
+/// fingers. All of it waits upstream for the session, which opens it again within its lease.
 ///
 /// # Errors
 /// [`Refused::Failed`].
@@ -97,7 +103,7 @@ pub(super) async fn warm<U: Upstream>(
     session: SessionId,
     app: &App,
     launch: &LaunchQuery,
-) -> Result<(), Refused> {
+) -> Result<bool, Refused> {
     let mode = launch.mode;
     let mode = Mode { width: mode.width, height: mode.height, refresh_mhz: mode.fps * 1000 };
     let mode = mode.check().map_err(|error| {
@@ -109,7 +115,34 @@ pub(super) async fn warm<U: Upstream>(
     let generation = grounds.generation;
     let shown = tokio::task::spawn_blocking(move || first_picture(link, generation)).await;
     // A thread that died says nothing of the desktop; the session finds out.
-    shown.unwrap_or(Ok(())).map_err(failed)
+    shown.unwrap_or(Ok(())).map_err(failed)?;
+    let spec = SeatSpec { width: mode.width, height: mode.height };
+    // Without input a session goes on, and says so itself.
+    let Ok(link) = grounds.upstream.open_seat(session, &spec).await else { return Ok(false) };
+    Ok(tokio::task::spawn_blocking(move || takes_touch(link, generation)).await.unwrap_or(false))
+}
+
+/// Waits for inputd's first word.
+fn takes_touch(link: OwnedFd, generation: Generation) -> bool {
+    let Ok(mut link) = Link::start(link, Stage::Transportd, generation, Stage::Inputd) else { return false };
+    let until = Timestamp::from_ns(now_ns()) + WORD;
+    while Timestamp::from_ns(now_ns()) < until {
+        match link.receive::<FromInput>().map(|received| received.map(|received| received.message)) {
+            Ok(Some(FromInput::Ready { touch })) => return touch,
+            // It is asked for again.
+            Ok(Some(FromInput::Failed(failure))) if matches!(failure.class, FailureClass::Temporary) => {}
+            Ok(Some(_)) | Err(_) => return false,
+            Ok(None) => look(&link),
+        }
+    }
+    false
+}
+
+/// Waits a moment for the next message.
+fn look(link: &Link) {
+    let mut fds = [PollFd::from_borrowed_fd(link.as_fd(), PollFlags::IN)];
+    // An interrupted wait ends in another look.
+    let _ = poll(&mut fds, Some(&LOOK));
 }
 
 /// Waits until encoded has an encoder and a picture for it.
@@ -128,11 +161,7 @@ fn first_picture(link: OwnedFd, generation: Generation) -> Result<(), Failure> {
                 _ => return Err(said),
             },
             Ok(Some(_)) => {}
-            Ok(None) => {
-                let mut fds = [PollFd::from_borrowed_fd(link.as_fd(), PollFlags::IN)];
-                // An interrupted wait ends in another look.
-                let _ = poll(&mut fds, Some(&LOOK));
-            }
+            Ok(None) => look(&link),
         }
     }
     let silent = || {

@@ -26,8 +26,8 @@ const BESIDE_SHIFT: u16 = 86;
 /// Most inputs that one event is: three modifiers before and after a key.
 const MOST: usize = 2 * MODIFIERS.len() + 1;
 
-/// The inputs that an event is while `held` is down; none for what a seat cannot be told: touch, pens, Pads, and keys that Linux
-/// has not.
+/// The inputs that an event is while `held` is down; none for what a seat cannot be told: pens, Pads, and keys that Linux has
+/// not; and none for fingers, which [`Touches`](super::touches::Touches) tells of.
 pub fn translate(event: &Event, held: &[u16]) -> ArrayVec<Input, MOST> {
     let mut inputs = ArrayVec::new();
     match event {

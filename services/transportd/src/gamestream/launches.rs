@@ -9,7 +9,7 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering::Relaxed},
 };
 
 use lumen_core::{Timestamp, trust::Fingerprint};
@@ -37,7 +37,7 @@ use crate::{
 /// Launches that may wait for RTSP at once. Because each costs a key to try, and no more sessions could start.
 const MAX_PENDING: usize = 2 * MAX_SESSIONS;
 
-/// What this host can do.
+/// What this host can do on any desktop.
 const OFFER: Offer = Offer {
     codecs: Codecs::H264,
     invalidates_references: true,
@@ -180,12 +180,13 @@ impl<U: Upstream> Launches<U> {
     }
 
     /// From now on RTSP with this key is the client's.
-    fn wait_for_rtsp(&self, key: SessionKey, beginning: Beginning) -> Result<Started, Refused> {
+    fn wait_for_rtsp(&self, key: SessionKey, touch: bool, beginning: Beginning) -> Result<Started, Refused> {
         if let Some(older) = self.take_of(&beginning.fingerprint) {
             older.give_up("its client launched anew");
         }
         let tokens = beginning.tokens;
-        let negotiation = Negotiation::new(OFFER, self.ports, tokens, Some(key), now());
+        let offer = Offer { touch, ..OFFER };
+        let negotiation = Negotiation::new(offer, self.ports, tokens, Some(key), now());
         let mut table = self.lock();
         if table.pending.len() >= MAX_PENDING {
             return Err(Refused::Full { limit: MAX_SESSIONS });
@@ -215,13 +216,12 @@ impl<U: Upstream> Launches<U> {
         if self.peers.sessions().len() >= MAX_SESSIONS + theirs.len() {
             return Err(Refused::Full { limit: MAX_SESSIONS });
         }
-        let kept = theirs.iter().rev().find(|(live, _)| live.app == app.name).map(|(live, _)| live.session);
-        let session = match kept {
-            Some(session) => session,
+        let kept = theirs.iter().rev().find(|(live, _)| live.app == app.name);
+        let (session, touch) = match kept {
+            Some((live, _)) => (live.session, live.takes_touch.load(Relaxed)),
             None => {
                 let session = SessionId(random().map_err(no_random)?);
-                beginning::warm(&self.grounds, session, app, launch).await?;
-                session
+                (session, beginning::warm(&self.grounds, session, app, launch).await?)
             }
         };
         let beginning = Beginning {
@@ -234,7 +234,7 @@ impl<U: Upstream> Launches<U> {
             key: launch.resume.key,
             key_id: launch.resume.key_id,
         };
-        self.wait_for_rtsp(launch.resume.key, beginning)
+        self.wait_for_rtsp(launch.resume.key, touch, beginning)
     }
 
     fn resume_now(&self, client: &Caller, resume: &ResumeQuery) -> Result<Started, Refused> {
@@ -249,7 +249,7 @@ impl<U: Upstream> Launches<U> {
             key: resume.key,
             key_id: resume.key_id,
         };
-        self.wait_for_rtsp(resume.key, beginning)
+        self.wait_for_rtsp(resume.key, live.takes_touch.load(Relaxed), beginning)
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {

@@ -30,6 +30,7 @@ pub mod streams;
 pub mod switchboard;
 pub mod talk;
 pub mod tls;
+mod touches;
 pub mod wire;
 
 use crate::{identity::IdentityError, sockets::SocketError};

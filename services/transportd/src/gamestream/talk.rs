@@ -19,7 +19,7 @@ use lumen_gamestream::{
     input::Event,
 };
 
-use super::input::translate;
+use super::{input::translate, touches::Touches};
 use crate::{
     peers::hands::{Hands, Held},
     record::{Record, Talk as State, Terms},
@@ -92,6 +92,7 @@ pub struct Talk {
     opener: Opener,
     sealer: Sealer,
     hands: Hands,
+    touches: Touches,
     standing: Standing,
     /// The host said goodbye; until then the client may answer.
     leaves_at: Option<Timestamp>,
@@ -120,6 +121,7 @@ impl Talk {
             opener: Opener::new(&key, window),
             sealer: Sealer::new(&key),
             hands: Hands::holding(held),
+            touches: Touches::default(),
             standing,
             leaves_at: None,
             turn: record.talk_turn(),
@@ -274,6 +276,8 @@ impl Talk {
             for code in held {
                 self.outputs.push_back(Output::Wish(Wish::Input(Input::Key { code, pressed: false })));
             }
+            let cancelled = self.touches.cancel();
+            self.outputs.extend(cancelled.map(|input| Output::Wish(Wish::Input(input))));
             self.outputs.push_back(Output::Closed(reason));
         }
     }
@@ -301,7 +305,10 @@ impl Talk {
 
     /// A person did something. What is down then is recorded; the seat keeps its own account.
     fn act(&mut self, event: &Event, said: &mut Vec<Output>) {
-        let inputs = translate(event, &self.hands.down());
+        let mut inputs = translate(event, &self.hands.down());
+        if let Event::Touch(touch) = event {
+            inputs.extend(self.touches.handle(touch));
+        }
         self.counters.unsaid += u64::from(inputs.is_empty());
         for input in inputs {
             if let Input::Key { code, pressed } | Input::Button { code, pressed } = input {

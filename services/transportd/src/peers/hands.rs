@@ -4,8 +4,8 @@
 //!  Input ──► Hands: what is down now ──► waiting: Held, Motion, … ──► taken: what inputd knows to be down
 //! ```
 //! Of what waits nothing that counts is lost: motion and scrolling become one with what waits already, of the rest of the
-//! samples none is kept once [`LIMIT`] wait, and of the held sets the newest then, which says all that went up. So a key's way
-//! up is never lost; what can be is a tap of which neither end was told yet.
+//! samples none is kept once [`LIMIT`] wait, and of the held sets and fingers the newest then, which says all that went up. So a
+//! key's way up is never lost; what can be is a tap of which neither end was told yet.
 //!
 //! While there is no link all of it waits as well, but for [`STALE`] at most: a restart of inputd costs no key, and nothing is
 //! typed that a person did at a desktop of long ago.
@@ -19,6 +19,11 @@ use std::{
 use arrayvec::ArrayVec;
 use lumen_core::control::Input;
 use lumen_ipc::input::{MAX_HELD, MAX_TEXT, ToInput};
+
+use super::{
+    fingers::Fingers,
+    merging::{absorb, is_state},
+};
 
 /// Messages that may wait for inputd: a second of a fast mouse.
 const LIMIT: usize = 1024;
@@ -73,6 +78,7 @@ pub struct Backlog {
     hands: Hands,
     /// What is down once all that was taken is done: a fresh link begins with it.
     taken: Held,
+    fingers: Fingers,
     /// Texts numbered so far.
     texts: u64,
     /// With the time at which it came, CLOCK_MONOTONIC ns.
@@ -90,7 +96,8 @@ impl fmt::Debug for Backlog {
 impl Backlog {
     /// inputd knows that these codes are down, and was told so many texts already.
     pub fn holding(held: Held, texts: u64) -> Self {
-        Self { hands: Hands::holding(held.clone()), taken: held, texts, ..Self::default() }
+        let (hands, fingers) = (Hands::holding(held.clone()), Fingers::unknown());
+        Self { hands, fingers, taken: held, texts, ..Self::default() }
     }
 
     /// What the client holds.
@@ -127,6 +134,10 @@ impl Backlog {
             Input::MotionTo { x, y } => ToInput::Position { x, y },
             Input::Scroll { dx, dy } => ToInput::Scroll { dx, dy },
             Input::Text(text) => return self.text(&text, now_ns),
+            Input::Fingers { down, cancels } => match self.fingers.set(&down, cancels) {
+                Some(message) => message,
+                None => return,
+            },
         };
         self.push(message, now_ns);
     }
@@ -134,13 +145,16 @@ impl Backlog {
     /// The client is gone and holds nothing any more, after what it did before.
     pub fn let_go(&mut self, now_ns: u64) {
         self.handle(Input::Held(Vec::new()), now_ns);
+        self.handle(Input::Fingers { down: Vec::new(), cancels: true }, now_ns);
     }
 
     /// The next message, which is then told, or put back.
     pub fn take(&mut self) -> Option<(u64, ToInput)> {
         let next = self.waiting.pop_front()?;
-        if let (_, ToInput::Held(held)) = &next {
-            self.taken = held.clone();
+        match &next {
+            (_, ToInput::Held(held)) => self.taken = held.clone(),
+            (_, ToInput::Fingers { down, .. }) => self.fingers.take(down),
+            _ => {}
         }
         Some(next)
     }
@@ -150,13 +164,14 @@ impl Backlog {
         self.waiting.push_front(message);
     }
 
-    /// There is a fresh link; what it begins with. Of what came before and was not told, keys and what is too old are gone
-    /// into it, and keys that have gone up since: inputd let go of all of them when it died, and must not press them again.
+    /// There is a fresh link; what it begins with, and then the fingers, which wait. Of what came before and was not told, keys
+    /// and what is too old are gone into it, and keys that have gone up since: inputd let go of all of them when it died, and
+    /// must not press them again.
     pub fn begin(&mut self, now_ns: u64) -> ToInput {
         let stale = u64::try_from(STALE.as_nanos()).unwrap_or(u64::MAX);
         while self.waiting.front().is_some_and(|(at_ns, _)| now_ns.saturating_sub(*at_ns) > stale) {
             if let Some((_, message)) = self.take() {
-                self.dropped += u64::from(!matches!(message, ToInput::Held(_)));
+                self.dropped += u64::from(!is_state(&message));
             }
         }
         for code in self.taken.clone() {
@@ -168,6 +183,11 @@ impl Backlog {
                     held.retain(|held| *held != code);
                 }
             }
+        }
+        if let Some(fingers) = self.fingers.begin(&mut self.waiting)
+            && self.waiting.front().is_none_or(|(_, first)| *first != fingers)
+        {
+            self.waiting.push_front((now_ns, fingers));
         }
         ToInput::Held(self.taken.clone())
     }
@@ -192,35 +212,23 @@ impl Backlog {
         if self.waiting.len() >= LIMIT {
             self.thin_out(&message);
         }
-        if self.waiting.len() < LIMIT || matches!(message, ToInput::Held(_)) {
+        if self.waiting.len() < LIMIT || is_state(&message) {
             self.waiting.push_back((now_ns, message));
         } else {
             self.dropped += 1;
         }
     }
 
-    /// Makes room: the samples go, and then the held sets, if a newer one follows.
+    /// Makes room: the samples go, and then what a newer state that follows takes the place of.
     fn thin_out(&mut self, next: &ToInput) {
         let before = self.waiting.len();
-        self.waiting.retain(|(_, message)| matches!(message, ToInput::Held(_) | ToInput::Text { .. }));
+        self.waiting.retain(|(_, message)| is_state(message) || matches!(message, ToInput::Text { .. }));
         self.dropped += (before - self.waiting.len()) as u64;
-        if self.waiting.len() >= LIMIT && matches!(next, ToInput::Held(_)) {
-            self.waiting.retain(|(_, message)| !matches!(message, ToInput::Held(_)));
+        if self.waiting.len() >= LIMIT && is_state(next) {
+            let kind = std::mem::discriminant(next);
+            self.waiting.retain(|(_, message)| std::mem::discriminant(message) != kind);
         }
     }
-}
-
-/// Takes `next` into `last` if both can be one; whether they could.
-fn absorb(last: &mut ToInput, next: &ToInput) -> bool {
-    match (last, next) {
-        (ToInput::Motion { dx, dy }, ToInput::Motion { dx: more_x, dy: more_y })
-        | (ToInput::Scroll { dx, dy }, ToInput::Scroll { dx: more_x, dy: more_y }) => {
-            (*dx, *dy) = (dx.saturating_add(*more_x), dy.saturating_add(*more_y));
-        }
-        (ToInput::Position { x, y }, ToInput::Position { x: new_x, y: new_y }) => (*x, *y) = (*new_x, *new_y),
-        _ => return false,
-    }
-    true
 }
 
 #[cfg(test)]

@@ -2,9 +2,11 @@
 
 pub mod birth;
 pub mod connection;
+mod fingers;
 pub mod hands;
 pub mod lobby;
 pub mod mail;
+mod merging;
 pub mod pipeline;
 mod pointing;
 pub mod protocol;
@@ -63,6 +65,8 @@ pub struct Live {
     pub sound: Tally,
     /// What inputd says: a sentence.
     pub input: Mutex<String>,
+    /// inputd's Seat takes fingers.
+    pub takes_touch: AtomicBool,
     /// What becomes of it now: a sentence.
     pub state: Mutex<String>,
     /// No connection of its client serves it.
@@ -316,6 +320,7 @@ mod tests {
             started_ns: n.into(),
             sound: Tally::default(),
             input: Mutex::default(),
+            takes_touch: AtomicBool::default(),
             state: Mutex::default(),
             is_alone: AtomicBool::new(false),
         })

@@ -355,6 +355,7 @@ fn live(fixed: &Fixed, protocol: Protocol, path: Arc<Path>, record: Arc<Record>)
         started_ns: now_ns(),
         sound: Tally::default(),
         input: Mutex::new("waiting for inputd".into()),
+        takes_touch: AtomicBool::default(),
         state: Mutex::new("opens".into()),
         is_alone: AtomicBool::new(false),
     }

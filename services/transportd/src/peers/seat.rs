@@ -6,7 +6,7 @@
 use std::{
     io,
     os::fd::{AsFd, AsRawFd, OwnedFd, RawFd},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering::Relaxed},
     time::Duration,
 };
 
@@ -215,7 +215,10 @@ fn read(ready: io::Result<AsyncFdReadyMutGuard<'_, Pollable>>, live: &Live) -> R
 
 fn hear(live: &Live, message: FromInput) {
     match message {
-        FromInput::Ready => say(live, "ready"),
+        FromInput::Ready { touch } => {
+            live.takes_touch.store(touch, Relaxed);
+            say(live, "ready");
+        }
         FromInput::Failed(failure) => say(live, &failure.to_string()),
         FromInput::Closing => say(live, "inputd restarts"),
     }

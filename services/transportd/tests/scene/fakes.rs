@@ -39,6 +39,7 @@ struct Record {
     /// The first AccessUnit of each loss.
     lost: Vec<u64>,
     inputs: Vec<ToInput>,
+    takes_touch: bool,
     /// Modes that encoders were opened for, with their sessions.
     modes: Vec<(SessionId, Mode)>,
     /// Sizes that seats were opened for.
@@ -127,6 +128,11 @@ impl Fakes {
     /// What inputd was told.
     pub fn inputs(&self) -> Vec<ToInput> {
         self.with(|record| record.inputs.clone())
+    }
+
+    /// From now on Seats take fingers.
+    pub fn take_touch(&self) {
+        self.with(|record| record.takes_touch = true);
     }
 
     /// Modes that encoders were opened for, with their sessions.
@@ -286,7 +292,8 @@ impl Fakes {
     fn take_input(&self, link: OwnedFd) {
         let link = Link::start(link, Stage::Inputd, Generation(1), Stage::Transportd);
         let Ok(mut link) = link else { return };
-        link.send(&FromInput::Ready, &[]).unwrap();
+        let touch = self.with(|record| record.takes_touch);
+        link.send(&FromInput::Ready { touch }, &[]).unwrap();
         while let Ok(message) = link.receive::<ToInput>() {
             match message {
                 Some(message) => self.with(|record| record.inputs.push(message.message)),

@@ -63,8 +63,10 @@ fn frame(message: &capture::FromCapture) {
 }
 
 fn held(message: &input::ToInput) {
-    if let input::ToInput::Held(held) = message {
-        assert!(held.len() <= input::MAX_HELD);
+    match message {
+        input::ToInput::Held(held) => assert!(held.len() <= input::MAX_HELD),
+        input::ToInput::Fingers { down, .. } => assert!(down.len() <= input::MAX_FINGERS),
+        _ => {}
     }
 }
 

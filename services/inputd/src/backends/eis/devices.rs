@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  seat ── bind ──► keyboard, pointer: there for as long as the connection is
-//!            └────► ground: comes with our monitor, and anew each time when monitors move
+//!            └────► ground, screen: come with our monitor, and anew each time when monitors move
 //! ```
 //! A keyboard that is replaced ends the connection, because Mutter (48) keeps down what was held on the old one until its
 //! client goes; what the client holds goes down again on the next one.
@@ -13,6 +13,7 @@ use super::{
     EisError,
     keyboard::Keyboard,
     pointer::{Ground, Pointer},
+    touch::Screen,
 };
 
 /// What there is.
@@ -22,6 +23,8 @@ pub(super) struct Devices {
     pub(super) pointer: Option<Pointer>,
     /// `None` while our monitor is not on the desktop.
     pub(super) ground: Option<Ground>,
+    /// Likewise, and where the compositor takes no fingers.
+    pub(super) screen: Option<Screen>,
     /// Numbers our turns with devices.
     sequence: u32,
 }
@@ -34,8 +37,8 @@ impl Devices {
     pub(super) fn handle(&mut self, event: EiEvent, region: &str) -> Result<(), EisError> {
         match event {
             EiEvent::SeatAdded(added) => {
-                use DeviceCapability::{Button, Keyboard, Pointer, PointerAbsolute, Scroll};
-                added.seat.bind_capabilities(Keyboard | Pointer | PointerAbsolute | Button | Scroll);
+                use DeviceCapability::{Button, Keyboard, Pointer, PointerAbsolute, Scroll, Touch};
+                added.seat.bind_capabilities(Keyboard | Pointer | PointerAbsolute | Button | Scroll | Touch);
             }
             EiEvent::DeviceResumed(resumed) => self.take(&resumed, region)?,
             EiEvent::DevicePaused(paused) => self.leave(&paused.device)?,
@@ -62,10 +65,13 @@ impl Devices {
             self.keyboard = Some(Keyboard::new(device, keys)?);
         } else if let Some(pointer) = Pointer::of(device) {
             self.pointer = Some(pointer);
-        } else if let Some(ground) = Ground::of(device, region) {
-            self.ground = Some(ground);
         } else {
-            return Ok(());
+            let (ground, screen) = (Ground::of(device, region), Screen::of(device, region));
+            if ground.is_none() && screen.is_none() {
+                return Ok(());
+            }
+            self.ground = ground.or(self.ground.take());
+            self.screen = screen.or(self.screen.take());
         }
         self.sequence += 1;
         device.device().start_emulating(resumed.serial, self.sequence);
@@ -76,6 +82,9 @@ impl Devices {
     fn leave(&mut self, device: &Device) -> Result<(), EisError> {
         if self.ground.as_ref().is_some_and(|ground| ground.is(device)) {
             self.ground = None;
+        }
+        if self.screen.as_ref().is_some_and(|screen| screen.is(device)) {
+            self.screen = None;
         }
         if self.keyboard.as_ref().is_some_and(|keyboard| keyboard.is(device)) {
             return Err(EisError::Changed { what: "keyboard" });

@@ -7,6 +7,7 @@ mod devices;
 mod keyboard;
 mod pointer;
 mod text;
+mod touch;
 mod wire;
 
 use std::{
@@ -23,11 +24,15 @@ use self::{
     wire::Wire,
 };
 use super::Backend;
-use crate::{counts::Refused, stage::Event};
+use crate::{counts::Refused, event::Event, fingers::Touch};
 
 /// How long a compositor may take until its devices are there. Because the session's thread waits here, and its watchdog
 /// allows it 2 s.
 const ANSWER: Duration = Duration::from_millis(700);
+
+/// How long the touch screen may come after the other devices. Because it comes with the monitor, which may not be there yet,
+/// and whether there is one is told with the first word.
+const SCREEN: Duration = Duration::from_millis(50);
 
 /// Evdev's keys, of which buttons begin above.
 const KEYS: std::ops::RangeInclusive<u16> = 1..=255;
@@ -79,6 +84,8 @@ pub struct Eis {
     whereabouts: Whereabouts,
     region: String,
     why: String,
+    /// It had a touch screen at some time, which comes and goes with the monitor.
+    takes_touch: bool,
 }
 
 impl Eis {
@@ -93,13 +100,20 @@ impl Eis {
             "{desktop} takes input by EIS; layout: that of the desktop's own keyboard; text: characters that it has"
         );
         let (wire, devices) = (Wire::greet(socket, end)?, Devices::default());
-        let mut eis = Self { wire, devices, whereabouts: Whereabouts::default(), region, why };
+        let whereabouts = Whereabouts::default();
+        let mut eis = Self { wire, devices, whereabouts, region, why, takes_touch: false };
+        let mut is_whole = false;
         loop {
             eis.turn()?;
-            if eis.devices.keyboard.is_some() && eis.devices.pointer.is_some() {
+            is_whole |= eis.devices.keyboard.is_some() && eis.devices.pointer.is_some();
+            if is_whole && eis.takes_touch {
                 return Ok(eis);
             }
-            eis.wire.wait(end)?;
+            let patience = if is_whole { end.min(Instant::now() + SCREEN) } else { end };
+            match eis.wire.wait(patience) {
+                Err(_) if is_whole => return Ok(eis),
+                waited => waited?,
+            }
         }
     }
 
@@ -108,6 +122,7 @@ impl Eis {
         for event in self.wire.hear()? {
             self.devices.handle(event, &self.region)?;
         }
+        self.takes_touch |= self.devices.screen.is_some();
         self.whereabouts.settle(self.devices.ground.as_ref(), &self.wire);
         self.wire.flush()
     }
@@ -160,8 +175,17 @@ impl Backend for Eis {
                 let (keyboard, wire) = self.keyboard()?;
                 return Ok(keyboard.text(text, wire));
             }
+            Event::Touch(touch) => {
+                let screen = self.devices.screen.as_mut();
+                let is_played = screen.is_some_and(|screen| screen.play(*touch, &self.wire));
+                return Ok((!is_played && matches!(touch, Touch::Down(_))).then_some(Refused::Finger));
+            }
         }
         Ok(None)
+    }
+
+    fn takes_touch(&self) -> bool {
+        self.takes_touch
     }
 
     fn failure(&self) -> Option<Failure> {

@@ -70,21 +70,24 @@ impl Pointer {
 pub(super) struct Ground {
     device: Device,
     places: ei::PointerAbsolute,
-    /// Its left and upper edge, width and height, in pixels of the desktop.
-    area: [f64; 4],
+    area: Area,
+}
+
+/// Our Output's left and upper edge, width and height, in pixels of the desktop.
+pub(super) type Area = [f64; 4];
+
+/// The region called `name` of `device`, if it has that.
+pub(super) fn area(device: &Device, name: &str) -> Option<Area> {
+    let ours = |region: &&Region| region.mapping_id.as_deref() == Some(name);
+    let Region { x, y, width, height, .. } = device.regions().iter().find(ours)?;
+    Some([x, y, width, height].map(|side| f64::from(*side)))
 }
 
 impl Ground {
     /// The region called `name` of `device`, if it has that.
     pub(super) fn of(device: &Device, name: &str) -> Option<Self> {
         let places = device.interface()?;
-        let ours = |region: &&Region| region.mapping_id.as_deref() == Some(name);
-        let Region { x, y, width, height, .. } = device.regions().iter().find(ours)?;
-        Some(Self {
-            device: device.clone(),
-            places,
-            area: [x, y, width, height].map(|side| f64::from(*side)),
-        })
+        Some(Self { device: device.clone(), places, area: area(device, name)? })
     }
 
     pub(super) fn is(&self, device: &Device) -> bool {
@@ -101,9 +104,9 @@ impl Ground {
 
 /// A place on the Output in pixels from its left and upper edge.
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct Spot {
-    x: f64,
-    y: f64,
+pub(super) struct Spot {
+    pub(super) x: f64,
+    pub(super) y: f64,
 }
 
 /// Where the pointer is on our Output, as far as our own motion tells: EIS does not.
@@ -170,7 +173,7 @@ impl Whereabouts {
 }
 
 /// The last pixel's inner side is the last place.
-fn spot((x, y): (f64, f64), [_, _, width, height]: [f64; 4]) -> Spot {
+pub(super) fn spot((x, y): (f64, f64), [_, _, width, height]: Area) -> Spot {
     let within = |part: f64, side: f64| (part * side).min(side - EDGE);
     Spot { x: within(x, width), y: within(y, height) }
 }

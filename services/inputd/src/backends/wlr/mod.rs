@@ -15,7 +15,7 @@ use lumen_ipc::{Failure, FailureClass, input::BY_MEANING};
 
 use self::{compositor::Compositor, keyboard::Keyboard, pointer::Pointer};
 use super::Backend;
-use crate::{config::Layout, counts::Refused, stage::Event};
+use crate::{config::Layout, counts::Refused, event::Event, fingers::Touch};
 
 /// Keys that XKB has: its keycodes end at 255 and begin 8 above evdev's.
 const KEYS: std::ops::RangeInclusive<u16> = 1..=247;
@@ -105,7 +105,8 @@ impl Wlr {
         let pointer = Pointer::new(compositor.make_pointer());
         compositor.settle()?;
         let why = format!(
-            "{desktop} takes virtual-keyboard-v1 and wlr-virtual-pointer on {output}; layout: {origin}"
+            "{desktop} takes virtual-keyboard-v1 and wlr-virtual-pointer on {output}; layout: {origin}; no \
+             touch: it has no protocol for that"
         );
         Ok(Self { compositor, keyboard, pointer, why })
     }
@@ -150,6 +151,8 @@ impl Backend for Wlr {
                 None
             }
             Event::Text(text) => self.keyboard.text(text)?,
+            Event::Touch(Touch::Down(_)) => Some(Refused::Finger),
+            Event::Touch(_) => None,
         };
         Ok(refused)
     }
