@@ -279,6 +279,27 @@ pub async fn require_stage(bus: &Connection, header: &Header<'_>, stage: Stage) 
     }
 }
 
+/// Who may ask for what a person decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decider {
+    /// The administrator, by a tool.
+    Administrator,
+    /// Whoever sits at the desktop, by vdisplayd.
+    Desktop,
+}
+
+/// Refuses a call unless it comes from an administrator's tool, or from vdisplayd, which speaks for the desktop; which of them.
+pub async fn require_decider(bus: &Connection, header: &Header<'_>) -> Result<Decider, CallError> {
+    match identify(bus, header).await? {
+        Caller::Person => Ok(Decider::Administrator),
+        Caller::Stage(Stage::Vdisplayd) => Ok(Decider::Desktop),
+        other => Err(CallError::Denied(format!(
+            "only the administrator's tools and {} may call this, not {other:?}",
+            Stage::Vdisplayd.unit()
+        ))),
+    }
+}
+
 /// Refuses a call unless it comes from outside of lumen's slice: an administrator's tool.
 pub async fn require_person(bus: &Connection, header: &Header<'_>) -> Result<(), CallError> {
     match identify(bus, header).await? {

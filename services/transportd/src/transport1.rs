@@ -9,7 +9,7 @@ use std::{
 use lumen_core::trust::Fingerprint;
 use lumen_gamestream::pairing::{AttemptId, Ended, PairingError, Pin, PinError};
 use lumen_stage::{
-    bus::{CallError, require_person, session_id},
+    bus::{CallError, Decider, require_decider, require_person, session_id},
     clock::now_ns,
     status::Report,
 };
@@ -201,8 +201,11 @@ impl Transport1 {
         #[zbus(connection)] bus: &Connection,
         session: &str,
     ) -> Result<(), CallError> {
-        require_person(bus, &header).await?;
-        match self.peers.end(session_id(session)?, "The administrator ended the session.") {
+        let reason = match require_decider(bus, &header).await? {
+            Decider::Administrator => "The administrator ended the session.",
+            Decider::Desktop => "Whoever is at the desktop ended the session.",
+        };
+        match self.peers.end(session_id(session)?, reason) {
             true => Ok(()),
             false => Err(unknown(session)),
         }

@@ -35,6 +35,8 @@ pub struct Config {
     pub app: Vec<String>,
     /// How long an Output stays when captured died and did not come back for it.
     pub lease: Span,
+    /// Whether the desktop says who controls it.
+    pub notify: bool,
     /// Largest picture in pixels.
     pub max_pixels: u32,
 }
@@ -47,6 +49,7 @@ impl Default for Config {
             topology: Topology::Primary,
             app: Vec::new(),
             lease: Span(Duration::from_secs(10)),
+            notify: true,
             // Because one buffer of 8192×4320 takes 142 MB and a session needs several.
             max_pixels: 8192 * 4320,
         }

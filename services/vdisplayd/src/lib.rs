@@ -8,6 +8,7 @@ pub mod display;
 pub mod library;
 pub mod logind;
 pub mod needs;
+mod notices;
 pub mod places;
 mod private_bus;
 pub mod process;

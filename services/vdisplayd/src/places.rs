@@ -8,6 +8,7 @@
 //!                               /SESSION.cast     what is recorded in the user's GNOME
 //!                               /SESSION.app      name of the app that waits for the Output's monitor
 //!                               /SESSION.holder   process id of the captured that needs the Output
+//!                               /SESSION.notice   number of the notification that says who controls the desktop
 //!                               /gnome.layout     how the user's monitors lay before lumen moved them
 //! ```
 //! They do not lie in a RuntimeDirectory of vdisplayd, because that is removed while the units that own these files
@@ -20,7 +21,8 @@ use std::{
 
 use lumen_ipc::SessionId;
 
-const KINDS: [&str; 9] = ["conf", "sock", "display", "display.new", "name", "cast", "app", "holder", "new"];
+const KINDS: [&str; 10] =
+    ["conf", "sock", "display", "display.new", "name", "cast", "app", "holder", "notice", "new"];
 
 /// Directories and identity of this process.
 #[derive(Debug, Clone)]

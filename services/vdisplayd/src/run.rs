@@ -27,13 +27,17 @@ use tokio::{
 use crate::{
     app::Apps,
     backends::{
-        Acquired, AnyBackend, Backend, Made, Pictures, auto::Auto, mutter::Mutter, pattern::Pattern,
+        Acquired, AnyBackend, Backend, Made, Pictures,
+        auto::Auto,
+        mutter::{Mutter, line::session_bus},
+        pattern::Pattern,
         sway::Sway,
     },
     config::{Choice, Config},
     display::{Display1, Order},
     library::Library,
     logind::Inhibitor,
+    notices::Notices,
     places::Places,
     programs::Waiting,
     recover,
@@ -67,6 +71,7 @@ pub struct Run {
     pulses: Pulses,
     pulse: Option<Pulse>,
     awake: Option<Inhibitor>,
+    notices: Notices,
     sleep: Option<SleepWatch>,
 }
 
@@ -140,6 +145,7 @@ impl Run {
             pulses,
             pulse: None,
             awake: None,
+            notices: Notices::default(),
             sleep: None,
         }
     }
@@ -174,6 +180,7 @@ impl Run {
             tracing::info!(SESSION = %session, "the lease is over: the Output is taken away");
             self.take_away(session).await;
         }
+        self.tell_people();
         if self.displays.is_empty() {
             (self.pulse, self.awake, self.sleep) = (None, None, None);
             self.shown.lock().notes.clear();
@@ -191,6 +198,14 @@ impl Run {
             if let Some(output) = shown.outputs.get_mut(&session) {
                 output.held = held;
             }
+        }
+    }
+
+    /// Whoever is at the desktop sees who controls it.
+    fn tell_people(&mut self) {
+        if let Some(bus) = self.bus.as_ref().filter(|_| self.config.notify) {
+            let sessions: Vec<SessionId> = self.displays.sessions().collect();
+            self.notices.settle(&sessions, bus, &session_bus(&self.places.runtime), &self.places);
         }
     }
 
