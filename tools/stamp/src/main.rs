@@ -19,6 +19,9 @@ struct Args {
     /// Show the first frame and then nothing more
     #[arg(long)]
     still: bool,
+    /// Show the next number when a key goes down, and only then
+    #[arg(long, conflicts_with = "still")]
+    on_key: bool,
     /// Show only text, or only noise, where things move
     #[arg(long, value_enum)]
     only: Option<Only>,
@@ -44,7 +47,12 @@ fn main() -> ExitCode {
         Some(Only::Text) => Content::Text,
         Some(Only::Noise) => Content::Noise,
     };
-    let pace = window::Pace { first: args.number, still: args.still, content, most_per_second: args.fps };
+    let moves = match (args.still, args.on_key) {
+        (true, _) => window::Moves::Never,
+        (_, true) => window::Moves::OnKey,
+        _ => window::Moves::Always,
+    };
+    let pace = window::Pace { first: args.number, moves, content, most_per_second: args.fps };
     match window::show(pace, args.drawn.as_deref()) {
         Ok(end) => {
             eprintln!("lumen-stamp: {end}");

@@ -12,13 +12,15 @@ use anyhow::Context;
 use lumen_stamp::{Content, Layout};
 use rustix::time::{ClockId, clock_gettime};
 use wayland_client::{
-    Connection, Dispatch, QueueHandle, delegate_noop,
+    Connection, Dispatch, QueueHandle, WEnum, delegate_noop,
     globals::{GlobalListContents, registry_queue_init},
     protocol::{
         wl_buffer::{self, WlBuffer},
         wl_callback::{self, WlCallback},
         wl_compositor::WlCompositor,
+        wl_keyboard::{self, KeyState, WlKeyboard},
         wl_registry::{self, WlRegistry},
+        wl_seat::{self, Capability, WlSeat},
         wl_shm::WlShm,
         wl_shm_pool::WlShmPool,
         wl_surface::WlSurface,
@@ -40,12 +42,23 @@ const OWN_SIZE: (u32, u32) = (1280, 720);
 pub struct Pace {
     /// The first number.
     pub first: u32,
-    /// Only the first number.
-    pub still: bool,
+    /// When the next number is shown.
+    pub moves: Moves,
     /// What moves.
     pub content: Content,
     /// Frames a second at most.
     pub most_per_second: Option<u32>,
+}
+
+/// When the next number is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moves {
+    /// As often as the compositor asks for a frame.
+    Always,
+    /// When a key goes down.
+    OnKey,
+    /// Never.
+    Never,
 }
 
 /// Why the window is no more, and that is fine.
@@ -84,12 +97,17 @@ pub fn show(pace: Pace, drawn: Option<&Path>) -> anyhow::Result<End> {
     toplevel.set_app_id("org.lumen.Stamp".into());
     toplevel.set_fullscreen(None);
     surface.commit();
+    if pace.moves == Moves::OnKey {
+        // Kept by the connection; it is told when there is a keyboard.
+        let _seat: WlSeat = globals.bind(&queue, 1..=1, ())?;
+    }
     let mut window = Window {
         shm: globals.bind(&queue, 1..=1, ())?,
         surface,
         pool: None,
         size: OWN_SIZE,
         pace,
+        keyboard: None,
         next: Next::Draw { number: pace.first },
         last: None,
         drawn,
@@ -121,6 +139,7 @@ struct Window {
     pool: Option<Pool>,
     size: (u32, u32),
     pace: Pace,
+    keyboard: Option<WlKeyboard>,
     next: Next,
     last: Option<Instant>,
     drawn: Option<File>,
@@ -146,7 +165,7 @@ impl Window {
         for r in drawn.damage {
             self.surface.damage_buffer(r.x as i32, r.y as i32, r.width as i32, r.height as i32);
         }
-        if !self.pace.still {
+        if self.pace.moves == Moves::Always {
             self.surface.frame(queue, ());
         }
         self.surface.commit();
@@ -174,6 +193,14 @@ impl Window {
         }
         let (Next::Draw { number } | Next::Shown { number }) = self.next;
         self.next = Next::Draw { number };
+    }
+
+    /// The next number, now.
+    fn go_on(&mut self, queue: &QueueHandle<Self>) {
+        if let Next::Shown { number } = self.next {
+            self.next = Next::Draw { number: number.wrapping_add(1) };
+            self.draw(queue);
+        }
     }
 
     /// Waits until the next frame may be shown.
@@ -231,10 +258,40 @@ impl Dispatch<WlCallback, ()> for Window {
         _: &Connection,
         queue: &QueueHandle<Self>,
     ) {
-        if let (wl_callback::Event::Done { .. }, Next::Shown { number }) = (event, state.next) {
+        if let (wl_callback::Event::Done { .. }, Next::Shown { .. }) = (event, state.next) {
             state.hold();
-            state.next = Next::Draw { number: number.wrapping_add(1) };
-            state.draw(queue);
+            state.go_on(queue);
+        }
+    }
+}
+
+impl Dispatch<WlSeat, ()> for Window {
+    fn event(
+        state: &mut Self,
+        seat: &WlSeat,
+        event: wl_seat::Event,
+        _: &(),
+        _: &Connection,
+        queue: &QueueHandle<Self>,
+    ) {
+        let wl_seat::Event::Capabilities { capabilities: WEnum::Value(has) } = event else { return };
+        // A client's keyboard comes and goes with inputd.
+        let has = has.contains(Capability::Keyboard);
+        state.keyboard = has.then(|| state.keyboard.take().unwrap_or_else(|| seat.get_keyboard(queue, ())));
+    }
+}
+
+impl Dispatch<WlKeyboard, ()> for Window {
+    fn event(
+        state: &mut Self,
+        _: &WlKeyboard,
+        event: wl_keyboard::Event,
+        _: &(),
+        _: &Connection,
+        queue: &QueueHandle<Self>,
+    ) {
+        if let wl_keyboard::Event::Key { state: WEnum::Value(KeyState::Pressed), .. } = event {
+            state.go_on(queue);
         }
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod cpu;
 pub mod hop;
+pub mod input;
 pub mod moonlight;
 pub mod pipeline;
 pub mod starved;

@@ -78,6 +78,13 @@ enum Bench {
         #[arg(long, default_value_t = 8)]
         seconds: u32,
     },
+    /// From a key at the client to the picture that it changes, and the part of it that is neither encoder nor network. Needs
+    /// root and `make build`.
+    Input {
+        /// How many keys.
+        #[arg(long, default_value_t = 200)]
+        keys: u32,
+    },
     /// System calls a frame, stage by stage. Needs root, strace and `make build`.
     Syscalls {
         /// How long to count.
@@ -110,6 +117,7 @@ impl Chore {
             Self::Bench(Bench::Cpu { seconds }) => bench::cpu::run(seconds)?,
             Self::Bench(Bench::Starved { seconds }) => bench::starved::run(seconds)?,
             Self::Bench(Bench::Moonlight { seconds }) => bench::moonlight::run(seconds)?,
+            Self::Bench(Bench::Input { keys }) => bench::input::run(keys)?,
             Self::Bench(Bench::Syscalls { seconds }) => bench::syscalls::run(seconds)?,
             Self::Fuzz(options) => fuzz::run(&options)?,
             Self::Kill(options) => kill::run(&options)?,
