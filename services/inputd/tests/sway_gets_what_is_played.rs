@@ -104,16 +104,18 @@ fn pointer_hits_corners_and_centre_of_its_own_output() {
     hits("no farther than the edge", 0.0, 0.0);
     inputd.send(ToInput::Motion { dx: i32::MAX, dy: i32::MAX });
     hits("nor there", 800.0, 600.0);
-    // Beside one that is rotated, and each with another scale. Windows count in pixels of the desktop, two of ours each.
+    assert_eq!(left.seen().places(), [], "the other output was left alone");
+    // Beside one that is rotated, and each with another scale. Windows count in pixels of the desktop, two of ours each; sway 1.7
+    // lets no pointer go beyond the first half of the last one.
     sway.message(&["output", "HEADLESS-1", "transform", "90", "scale", "1.5"]);
     sway.message(&["output", "HEADLESS-2", "scale", "2", "position", "480", "0"]);
     right.until("the Output of another scale", |seen| {
         seen.0.iter().any(|thing| matches!(thing, Thing::Shown { width: 400, height: 300 }))
     });
-    let hits = |what: &str, x: f64, y: f64| {
-        let near = |place: &(f64, f64)| (place.0 - x).abs() <= 0.5 && (place.1 - y).abs() <= 0.5;
-        right.until(what, |seen| seen.places().last().is_some_and(near));
-    };
+    to(32_768, 32_768);
+    hits("the centre of 400x300", 200.0, 150.0);
+    // The new layout itself may have put the pointer there.
+    let before = left.seen().places();
     for (x, y) in [(0, 0), (65_535, 0), (0, 65_535), (65_535, 65_535)] {
         to(x, y);
         hits("a corner", if x > 0 { 400.0 } else { 0.0 }, if y > 0 { 300.0 } else { 0.0 });
@@ -122,7 +124,7 @@ fn pointer_hits_corners_and_centre_of_its_own_output() {
     hits("the centre of 400x300", 200.0, 150.0);
     inputd.send(ToInput::Motion { dx: -5000 * 256, dy: 0 });
     hits("no farther than the edge", 0.0, 150.0);
-    assert_eq!(left.seen().places(), [], "the other output was left alone");
+    assert_eq!(left.seen().places(), before, "the other output was left alone");
 }
 
 // Sabotage: tell every scroll as notches of a wheel, or swap the axes.

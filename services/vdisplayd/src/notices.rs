@@ -10,7 +10,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -58,13 +58,13 @@ struct Desk {
 
 impl Notices {
     /// These are the sessions that have an Output: the new ones are told of, the gone ones taken back.
-    pub fn settle(&mut self, sessions: &[SessionId], bus: &Bus, address: &PathBuf, places: &Places) {
+    pub fn settle(&mut self, sessions: &[SessionId], bus: &Bus, address: &Path, places: &Places) {
         // Whoever does not listen any more has nothing to take back.
         self.0.retain(|session, _| sessions.contains(session));
         for session in sessions {
             self.0.entry(*session).or_insert_with(|| {
                 let (goes_on, is_over) = oneshot::channel();
-                let (bus, address, places) = (bus.clone(), address.clone(), places.clone());
+                let (bus, address, places) = (bus.clone(), address.to_owned(), places.clone());
                 tokio::spawn(Desk { session: *session, bus, address, places }.tell(is_over));
                 goes_on
             });

@@ -1,7 +1,7 @@
 use crate::pair::ms;
 use lumen_core::clock::{ClockEstimator, Sample};
 use lumen_core::control::{
-    Codec, Input, Launch, Launched, Message, Mode, ModeChanged, Notice, NoticeKind, PointerMoved,
+    Codec, Finger, Input, Launch, Launched, Message, Mode, ModeChanged, Notice, NoticeKind, PointerMoved,
     PointerShape, PointerSpot, RefusalClass, Refused, SessionId,
 };
 use lumen_core::session::Output;
