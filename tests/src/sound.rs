@@ -61,6 +61,13 @@ impl Heard {
         self.packets.iter().filter(|(_, packet)| !packet.is_empty()).map(|(at, _)| *at).collect()
     }
 
+    /// Packets that came between two times of CLOCK_MONOTONIC, in ns, and those that were lost for good.
+    pub fn between(&self, begin_ns: u64, end_ns: u64) -> (usize, usize) {
+        let within = self.packets.iter().filter(|(at, _)| (begin_ns..end_ns).contains(at));
+        let (came, lost): (Vec<_>, Vec<_>) = within.partition(|(_, packet)| !packet.is_empty());
+        (came.len(), lost.len())
+    }
+
     /// What the last `time` of it sounds like, interleaved.
     ///
     /// # Errors

@@ -1,5 +1,5 @@
 //! What the genuine Moonlight client gets over a network that loses: after a frame that was lost whole one that refers to an older
-//! picture, and as much parity as its own reports ask for.
+//! picture, also where a stage dies with it, and as much parity as its own reports ask for.
 
 use std::{
     sync::{
@@ -13,7 +13,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use lumen_tests::{
     Constellation, Moonlight,
-    constellation::{Setup, wait},
+    constellation::{Setup, run, wait},
     moonlight::Playing,
     overview::{Overview, count},
     proxy::{Fate, Proxy, Seeded},
@@ -25,6 +25,8 @@ const RECOVERED: u8 = 5;
 /// Data shards of a block from which two of parity are less than a tenth.
 const LONG: u32 = 20;
 const SEED: u64 = 31;
+/// Within which a frame comes, whoever died.
+const SOON: Duration = Duration::from_secs(10);
 
 /// What a video datagram in the clear says of its frame.
 struct Said {
@@ -78,7 +80,7 @@ fn a_lost_frame_of_a_still_desktop_costs_no_idr() -> Result<()> {
     let newest = lock(&kinds).last().context("no frame passed")?.0;
     let lost = newest + 5;
     victim.store(lost, Relaxed);
-    wait("the frame that mends it", Duration::from_secs(10), || {
+    wait("the frame that mends it", SOON, || {
         lock(&kinds).iter().any(|(frame, kind)| *frame > lost && *kind != 1)
     })?;
     let taken = playing.frames();
@@ -100,6 +102,67 @@ fn a_lost_frame_of_a_still_desktop_costs_no_idr() -> Result<()> {
     let film = played.film(1280, 720)?;
     ensure!(film.pictures() == played.frames.len(), "{} of {}", film.pictures(), played.frames.len());
     ensure!(film.numbers().iter().all(|number| *number == 77), "{:?}", film.numbers());
+    Ok(())
+}
+
+/// Who dies with a frame, and whether before it is lost or as soon as it is.
+const DEATHS: [(&str, bool); 6] = [
+    ("encoded", false),
+    ("transportd", false),
+    ("captured", false),
+    ("transportd", true),
+    ("encoded", true),
+    ("transportd", false),
+];
+
+/// Sabotage: begin a new link without an IDR, in encoded's `handle_attach` and in transportd's `start_link`, since each of them would do.
+#[test]
+fn a_frame_lost_while_a_stage_dies_is_mended() -> Result<()> {
+    let host = Setup::stamp(&["--still", "--number", "77"]).start()?;
+    let client = Moonlight::paired(&host)?;
+    let kinds = Arc::new(Mutex::new(Vec::new()));
+    let (victim, seen) = (Arc::new(AtomicU32::new(u32::MAX)), kinds.clone());
+    let judged = victim.clone();
+    let proxy = Proxy::to_moonlight(move |datagram| {
+        let Some(said) = read(datagram) else { return Fate::Pass };
+        if let Some(kind) = said.kind {
+            lock(&seen).push((said.frame, kind));
+        }
+        if said.frame == judged.load(Relaxed) { Fate::Drop } else { Fate::Pass }
+    })?;
+    let mut playing = start(&client, &[])?;
+    playing.wait_for(120)?;
+    let mut lost = Vec::new();
+    for (stage, is_before) in DEATHS {
+        let (pid, dropped) = (host.pid(stage)?.to_string(), proxy.counters().dropped.load(Relaxed));
+        if is_before {
+            run("kill", &["-KILL", &pid])?;
+        }
+        // The next one that will be sent, and so one that a stage which died has not.
+        let frame = lock(&kinds).last().context("no frame passed")?.0 + 2;
+        victim.store(frame, Relaxed);
+        lost.push(frame);
+        wait("the loss", SOON, || proxy.counters().dropped.load(Relaxed) > dropped)
+            .with_context(|| format!("{stage}: frame {frame} did not come"))?;
+        if !is_before {
+            run("kill", &["-KILL", &pid])?;
+        }
+        let mended = || lock(&kinds).iter().find(|(other, kind)| *other > frame && *kind != 1).copied();
+        wait("the frame that mends it", SOON, || mended().is_some())
+            .with_context(|| format!("{stage} died, frame {frame} was lost; {:?}", lock(&kinds).last()))?;
+        println!("{stage}: frame {frame} was lost, {:?} mended it", mended());
+        let taken = playing.frames();
+        playing.wait_for(taken + 30)?;
+    }
+    let played = playing.end("INT")?;
+    played.unbroken()?;
+    let numbers = played.numbers();
+    ensure!(numbers.is_sorted_by(|one, next| one < next), "a frame came twice: {numbers:?}");
+    ensure!(lost.iter().all(|frame| !numbers.contains(&u64::from(*frame))), "of {lost:?} one came");
+    let film = played.film(1280, 720)?;
+    ensure!(film.pictures() == played.frames.len(), "{} of {}", film.pictures(), played.frames.len());
+    ensure!(film.numbers().iter().all(|number| *number == 77), "{:?}", film.numbers());
+    ensure!(host.failed_units()?.is_empty(), "units failed: {}", host.failed_units()?);
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! A million datagrams of strangers at the live UDP ports, half of them the client's own ones spoilt, and a thousand
 //! connections a second with nonsense at the TCP ports, while the genuine Moonlight client streams: no stage is started
-//! again, nobody is answered over UDP, and its frames arrive.
+//! again, nobody is answered over UDP, and its frames and sound arrive.
 //!
 //! Sabotage: believe a datagram of another address in `talk.rs`, panic at one that is short, answer a connect with another
 //! number, or hold each connection until its client goes.
@@ -15,6 +15,7 @@ use lumen_tests::{
     flood::{Flood, Target, dropped},
     moonlight::Played,
     overview::pids,
+    sound::PipeWire,
     tap::Tap,
 };
 use std::sync::atomic::Ordering::Relaxed;
@@ -24,25 +25,31 @@ const HTTPS: u16 = MOONLIGHT - 5;
 const RTSP: u16 = MOONLIGHT + 21;
 const VIDEO: u16 = MOONLIGHT + 9;
 const CONTROL: u16 = MOONLIGHT + 10;
+const AUDIO: u16 = MOONLIGHT + 11;
+const UDP: [u16; 3] = [VIDEO, CONTROL, AUDIO];
 
 /// Datagrams that transportd has read in the end; what the kernel dropped is not counted.
 const READ: u64 = 1_000_000;
 const CONNECTIONS: u64 = 20_000;
 /// How much of the flood may take how long on a slow machine.
 const LIMIT: Duration = Duration::from_secs(120);
+/// Of sound, of which clients choose one of two.
+const LONGEST_PACKET: Duration = Duration::from_millis(10);
 
 #[test]
 fn moonlight_streams_through_a_flood() -> Result<()> {
     let host = Setup::stamp(&[]).start()?;
+    let _pipewire = PipeWire::start(&host)?;
     let client = Moonlight::paired(&host)?;
     let mut playing = client.start("launch", &["--seconds", "600"])?;
     playing.wait_for(120)?;
+    wait("sound", LIMIT, || playing.heard().is_ok_and(|heard| heard.count() > 100))?;
     let before = pids(&host)?;
-    let genuine = Tap::open()?.listen(Duration::from_secs(3), |seen| [VIDEO, CONTROL].contains(&seen.to))?;
-    for port in [VIDEO, CONTROL] {
+    let genuine = Tap::open()?.listen(Duration::from_secs(3), |seen| UDP.contains(&seen.to))?;
+    for port in UDP {
         ensure!(genuine.iter().any(|seen| seen.to == port), "no datagram of the client's to {port} was seen");
     }
-    let target = Target { udp: vec![VIDEO, CONTROL], tcp: vec![HTTP, HTTPS, RTSP], genuine };
+    let target = Target { udp: UDP.to_vec(), tcp: vec![HTTP, HTTPS, RTSP], genuine };
     let (begun_ns, lost) = (now_ns(), dropped(&target.udp)?);
     let flood = Flood::begin(&target, 6)?;
     let toll = flood.toll();
@@ -65,7 +72,8 @@ fn moonlight_streams_through_a_flood() -> Result<()> {
     ensure!(toll.answered.load(Relaxed) == 0, "strangers heard {} bytes", toll.answered.load(Relaxed));
     ensure!(pids(&host)? == before, "{before:?} became {:?}: a stage was started again", pids(&host)?);
     played.unbroken()?;
-    judge(&played, begun_ns, ended_ns)
+    judge(&played, begun_ns, ended_ns)?;
+    judge_sound(&played, begun_ns, ended_ns)
 }
 
 /// At least 99 of 100 frames that were sent during the flood arrived, and pictures went on coming until after it.
@@ -86,5 +94,15 @@ fn judge(played: &Played, begun_ns: u64, ended_ns: u64) -> Result<()> {
     let longest = all.iter().zip(all.iter().skip(1)).map(|((_, one), (_, next))| next - one).max();
     let longest = Duration::from_nanos(longest.context("hardly a frame came")?);
     ensure!(longest < Duration::from_secs(1), "{longest:?} without a picture");
+    Ok(())
+}
+
+/// Of the sound, too, and it was never silent for long.
+fn judge_sound(played: &Played, begun_ns: u64, ended_ns: u64) -> Result<()> {
+    let (came, lost) = played.sound.between(begun_ns, ended_ns);
+    println!("{came} packets of sound came, {lost} were lost for good");
+    let wanted = Duration::from_nanos(ended_ns - begun_ns).as_millis() / 2 / LONGEST_PACKET.as_millis();
+    ensure!(came as u128 >= wanted, "only {came} packets of sound came, of more than {wanted}");
+    ensure!(lost * 100 <= came, "{lost} packets of sound were lost, beside {came} that came");
     Ok(())
 }
