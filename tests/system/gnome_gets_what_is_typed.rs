@@ -110,6 +110,7 @@ fn desk(suite: &'static str) -> Result<Lab> {
     let see =
         |name: &str| format!("{name} = [\"{HOME}/bin/lumen-see\", \"--log\", \"{HOME}/{name}.jsonl\"]\n");
     lab.config("apps", &format!("[apps]\n{}{}", see("first"), see("second")))?;
+    lab.config("inputd", "touch = true\n")?;
     lab.user(&["systemctl", "--user", "start", "lumen.target"])?;
     Ok(lab)
 }

@@ -61,7 +61,8 @@ fn gnome_tells_the_pointer_apart() -> Result<()> {
     let report = stream(&lab, &["--cursor", "separate"])?;
     let pointer = &report.summary["pointer"];
     let places = places(pointer)?;
-    let corner = places.iter().position(|place| *place == (0, 0)).context("never in the corner")?;
+    let corner = places.iter().position(|place| *place == (0, 0));
+    let corner = corner.with_context(|| format!("never in the corner: {places:?}\n{}", lab.logs()))?;
     let steps: Vec<(i64, i64)> = places.get(corner..).unwrap_or_default().to_vec();
     println!("places: {steps:?}; shapes: {}", pointer["shapes"]);
     // Of two movements that come at once the older one may be skipped; these are 300 ms apart.

@@ -71,7 +71,6 @@ impl board::Line for Line {
             ("upstream_links", frames.upstream_links),
             ("idrs_again", rate.idrs_again),
             ("predicted_again", rate.predicted_again),
-            ("idrs_chosen", rate.idrs_chosen),
             ("over_limit", rate.over_limit),
             ("bytes", self.bytes),
             ("converted_bytes", self.converted_bytes),

@@ -89,8 +89,6 @@ pub struct Counters {
     pub idrs_again: u64,
     /// Predicted pictures thrown away because they were over theirs.
     pub predicted_again: u64,
-    /// IDRs that nobody asked for, because no predicted picture would have kept its limit.
-    pub idrs_chosen: u64,
     /// Pictures sent over their limit, because nothing coarser exists.
     pub over_limit: u64,
 }
@@ -230,15 +228,12 @@ impl RateControl {
     }
 
     /// A predicted picture, or an IDR where none could keep the limit.
-    fn predict(&mut self, change: &Change, elapsed: f64) -> Trial {
+    fn predict(&self, change: &Change, elapsed: f64) -> Trial {
         let cut = self.model.is_cut(change);
         let aim = self.aim(elapsed, cut);
         let finest = if change.fraction < MOVING { self.finest_still } else { FINEST };
         match self.model.predicted_grain(change, aim, finest) {
-            None if cut => {
-                self.counters.idrs_chosen += 1;
-                self.begin(change, IDR_AIM)
-            }
+            None if cut => self.begin(change, IDR_AIM),
             grain => {
                 let plan = Plan::predicted(grain.unwrap_or(Grain::COARSEST_QP));
                 let expected = self.model.expected(plan.grain, change);
@@ -307,7 +302,6 @@ impl RateControl {
             return Trial { plan: Plan::idr(grain), aim, tries, ..trial };
         }
         self.counters.predicted_again += 1;
-        self.counters.idrs_chosen += 1;
         self.distrust = DISTRUST;
         if trial.change.fraction == 0.0 {
             // Or the same pass would be tried after the IDR, for ever.

@@ -67,6 +67,9 @@ pub struct Config {
     pub backend: Choice,
     /// The keyboard layout of desktops that have no keyboard of their own.
     pub layout: Layout,
+    /// Whether fingers are taken where the desktop takes them. Off, because what a touch screen changes in GNOME's
+    /// own behaviour (its on-screen keyboard, its pointer) was not looked at.
+    pub touch: bool,
     /// How long held keys stay down after transportd hung up.
     pub lease: Span,
 }
@@ -74,7 +77,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         let layout = Layout { name: "us".to_owned(), variant: String::new() };
-        Self { backend: Choice::Auto, layout, lease: Span(lease::DEFAULT) }
+        Self { backend: Choice::Auto, layout, touch: false, lease: Span(lease::DEFAULT) }
     }
 }
 

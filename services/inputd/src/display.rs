@@ -26,12 +26,13 @@ pub trait Display: Send + Sync {
 pub struct Vdisplayd {
     bus: OnceLock<Bus>,
     layout: Layout,
+    touch: bool,
 }
 
 impl Vdisplayd {
-    /// Not yet to be reached. `layout` is for desktops that have no keyboard of their own.
-    pub fn new(layout: Layout) -> Self {
-        Self { bus: OnceLock::new(), layout }
+    /// Not yet to be reached. `layout` is for desktops that have no keyboard of their own; fingers are taken if `touch`.
+    pub fn new(layout: Layout, touch: bool) -> Self {
+        Self { bus: OnceLock::new(), layout, touch }
     }
 
     /// From now on it can be reached.
@@ -46,12 +47,12 @@ impl Display for Vdisplayd {
         let starting = || Failure::new(FailureClass::Temporary, "inputd is starting", "wait a moment");
         let bus = self.bus.get().ok_or_else(starting)?;
         let call = async { bus.call(Stage::Vdisplayd, "Seat", &session.to_string()).await };
-        open(bus.wait(pulse, call).map_err(Failure::from)?, &self.layout)
+        open(bus.wait(pulse, call).map_err(Failure::from)?, &self.layout, self.touch)
     }
 }
 
 /// Opens what vdisplayd's answer describes.
-fn open(source: SeatSource, layout: &Layout) -> Result<Box<dyn Backend>, Failure> {
+fn open(source: SeatSource, layout: &Layout, touch: bool) -> Result<Box<dyn Backend>, Failure> {
     let SeatSource { kind, fd, output, region, desktop, again } = source;
     let desktop = desktop.unwrap_or_else(|| "a compositor".to_owned());
     match (kind.as_str(), fd.map(|fd| UnixStream::from(OwnedFd::from(fd))), output, region) {
@@ -63,7 +64,7 @@ fn open(source: SeatSource, layout: &Layout) -> Result<Box<dyn Backend>, Failure
             }
             Ok(Box::new(wlr))
         }
-        ("eis", Some(socket), _, Some(region)) => Ok(Box::new(Eis::open(socket, region, &desktop)?)),
+        ("eis", Some(socket), _, Some(region)) => Ok(Box::new(Eis::open(socket, region, &desktop, touch)?)),
         (kind, socket, output, region) => Err(Failure::new(
             FailureClass::Internal,
             format!(

@@ -25,7 +25,7 @@ const STOP_LIMIT: Duration = Duration::from_secs(1);
 /// The whole of inputd after boot.
 pub async fn run(boot: Boot<Config>) -> Result<(), Exit> {
     let (generation, lease) = (boot.generation, boot.config.lease.0);
-    let vdisplayd = Arc::new(Vdisplayd::new(boot.config.layout.clone()));
+    let vdisplayd = Arc::new(Vdisplayd::new(boot.config.layout.clone(), boot.config.touch));
     let (display, idle): (Arc<dyn Display>, _) = match boot.config.backend {
         Choice::Auto => {
             (vdisplayd.clone(), ("auto", "nobody types now; chosen by the Output of each session"))

@@ -80,7 +80,6 @@ fn what_a_caret_costs_says_nothing_of_a_page_that_scrolls() {
         outcomes.extend(run(&mut bench, 0..180));
         assert_limits(&outcomes, 10e6);
         assert_eq!(outcomes.iter().filter(|outcome| outcome.idr).count(), idrs);
-        assert_eq!(bench.rc.counters().idrs_chosen, idrs as u64 - 1, "the first is none of its choice");
         for (index, outcome) in outcomes.iter().enumerate().skip(sharp_from) {
             assert!(outcome.psnr >= 35.0, "picture {index}: {outcome:?}");
         }
@@ -184,8 +183,6 @@ fn a_still_picture_too_dear_to_be_sharp_is_left_alone_too() {
         assert!(passes < 120, "no end; {idrs} IDRs, coded at {reference}");
     }
     assert!(idrs > 1, "no pass went over its limit");
-    let counters = rc.counters();
-    assert_eq!(1 + counters.idrs_chosen + counters.idrs_again, idrs.into(), "{counters:?}");
 }
 
 // Sabotage: let `Grain::block` be `None` for all grains.

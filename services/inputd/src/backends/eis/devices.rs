@@ -25,11 +25,18 @@ pub(super) struct Devices {
     pub(super) ground: Option<Ground>,
     /// Likewise, and where the compositor takes no fingers.
     pub(super) screen: Option<Screen>,
+    /// Whether fingers are wanted.
+    pub(super) touch: bool,
     /// Numbers our turns with devices.
     sequence: u32,
 }
 
 impl Devices {
+    /// None yet; fingers are wanted if `touch`.
+    pub(super) fn new(touch: bool) -> Self {
+        Self { touch, ..Self::default() }
+    }
+
     /// The compositor said something; `region` names our Output.
     ///
     /// # Errors
@@ -38,7 +45,8 @@ impl Devices {
         match event {
             EiEvent::SeatAdded(added) => {
                 use DeviceCapability::{Button, Keyboard, Pointer, PointerAbsolute, Scroll, Touch};
-                added.seat.bind_capabilities(Keyboard | Pointer | PointerAbsolute | Button | Scroll | Touch);
+                let hands = Keyboard | Pointer | PointerAbsolute | Button | Scroll;
+                added.seat.bind_capabilities(if self.touch { hands | Touch } else { hands });
             }
             EiEvent::DeviceResumed(resumed) => self.take(&resumed, region)?,
             EiEvent::DevicePaused(paused) => self.leave(&paused.device)?,

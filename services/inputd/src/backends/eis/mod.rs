@@ -90,23 +90,24 @@ pub struct Eis {
 
 impl Eis {
     /// Takes the keyboard and the pointer that the EIS behind `socket` gives, and places on the Output that it calls
-    /// `region`. Waits for them, 0.7 s at most.
+    /// `region`, and its touch screen if `touch`. Waits for them, 0.7 s at most.
     ///
     /// # Errors
     /// Why nothing can be typed there.
-    pub fn open(socket: UnixStream, region: String, desktop: &str) -> Result<Self, EisError> {
+    pub fn open(socket: UnixStream, region: String, desktop: &str, touch: bool) -> Result<Self, EisError> {
         let end = Instant::now() + ANSWER;
+        let fingers = if touch { "" } else { "; no touch: `touch = false` in inputd.toml" };
         let why = format!(
-            "{desktop} takes input by EIS; layout: that of the desktop's own keyboard; text: characters that it has"
+            "{desktop} takes input by EIS; layout: that of the desktop's own keyboard; text: characters that it has{fingers}"
         );
-        let (wire, devices) = (Wire::greet(socket, end)?, Devices::default());
+        let (wire, devices) = (Wire::greet(socket, end)?, Devices::new(touch));
         let whereabouts = Whereabouts::default();
         let mut eis = Self { wire, devices, whereabouts, region, why, takes_touch: false };
         let mut is_whole = false;
         loop {
             eis.turn()?;
             is_whole |= eis.devices.keyboard.is_some() && eis.devices.pointer.is_some();
-            if is_whole && eis.takes_touch {
+            if is_whole && (eis.takes_touch || !touch) {
                 return Ok(eis);
             }
             let patience = if is_whole { end.min(Instant::now() + SCREEN) } else { end };
