@@ -108,7 +108,7 @@ async fn offer(host: &Host, n: u8) -> String {
     launched.unwrap().ask("DESCRIBE", "rtspenc://h", "").await.unwrap()
 }
 
-/// Sabotage: offer touch on every desktop, tell of the newest finger alone, or leave a finger down when the client quits.
+/// Sabotage: offer touch on every desktop, or tell of the newest finger alone.
 #[tokio::test]
 async fn touch_is_offered_where_the_desktop_takes_it_and_arrives() {
     let host = Host::start();
@@ -133,8 +133,6 @@ async fn touch_is_offered_where_the_desktop_takes_it_and_arrives() {
     let told =
         [fingers(&[(7, 0)], false), fingers(&[(7, 0), (8, 65_535)], false), fingers(&[(8, 65_535)], false)];
     until("the fingers", || host.fakes.inputs().ends_with(&told)).await;
-    host.launches.cancel(&caller(1).fingerprint, "it is a test");
-    until("no finger", || host.fakes.inputs().contains(&fingers(&[], true))).await;
 }
 
 /// Sabotage: answer each loss with an IDR, name the frame to encoded instead of its AccessUnit, or call the answer an ordinary picture.
