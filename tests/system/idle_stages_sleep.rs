@@ -1,6 +1,7 @@
 //! Without a client the stages sleep; with one on a still screen they do next to nothing.
 //!
-//! Sabotage: poll for anything every 100 ms, or encode each refresh of a screen on which nothing moves.
+//! Sabotage: poll for anything every 100 ms, encode each refresh of a screen on which nothing moves, or let vdisplayd keep its last
+//! session's pulse while it waits for the next one.
 
 use std::{collections::BTreeMap, thread, time::Duration};
 
@@ -45,11 +46,13 @@ fn judge_idle(host: &Constellation, when: &str) -> Result<()> {
 #[test]
 fn stages_without_a_client_sleep() -> Result<()> {
     let lease = "lease = \"1 s\"\n";
-    let host = Setup::stamp(&[]).config("captured", lease).config("encoded", lease).start()?;
+    let apps = "[apps]\nstamp = [\"/usr/lib/lumen/lumen-stamp\"]\n";
+    let setup = Setup::default().config("apps", apps).config("captured", lease).config("encoded", lease);
+    let host = setup.start()?;
     thread::sleep(Duration::from_secs(2));
     judge_idle(&host, "before the first session")?;
     let probe = Probe::allowed(&host)?;
-    let watching = probe.start(&["--seconds", "4"])?;
+    let watching = probe.start(&["--app", "stamp", "--seconds", "4"])?;
     thread::sleep(Duration::from_secs(3));
     let memory: u64 = pids(&host)?.into_values().map(resident).sum::<Result<u64>>()?;
     println!("{} MiB in RAM of all stages while one streams", memory >> 20);
@@ -58,7 +61,14 @@ fn stages_without_a_client_sleep() -> Result<()> {
     wait("the Output to go", Duration::from_secs(20), || host.processes("lumen-stamp").is_empty())?;
     thread::sleep(Duration::from_secs(2));
     ensure!(Overview::of(&host)?.sessions().is_empty(), "there is a session");
-    judge_idle(&host, "after a session")
+    judge_idle(&host, "after a session")?;
+    // No app's end wakes vdisplayd after this one, and its watchdog must not take that for a hang.
+    let before = pids(&host)?;
+    probe.stream(&["--seconds", "1"])?.success()?;
+    wait("the desktop to go", Duration::from_secs(20), || host.processes("sway").is_empty())?;
+    thread::sleep(Duration::from_secs(5));
+    ensure!(pids(&host)? == before, "stages died after a session without an app: {}", host.logs());
+    Ok(())
 }
 
 /// CPU of all stages in 4 s of a session whose first seconds have passed.

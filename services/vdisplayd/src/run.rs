@@ -152,10 +152,9 @@ impl Run {
 
     async fn serve(&mut self, mut inbox: mpsc::Receiver<Order>) {
         loop {
-            // Whatever an order waits for has a limit of its own, and that may be longer than a hang.
-            let pulse = self.pulse.clone();
-            beating(pulse.as_ref(), self.settle()).await;
-            let pulse = self.pulse.clone();
+            // Whatever an order waits for has a limit of its own, and that may be longer than a hang. Only the Run may
+            // hold the pulse while it waits for an order: a pulse without an Output is one that nobody beats.
+            beating(self.pulse.clone().as_ref(), self.settle()).await;
             let beat = self.pulse.as_ref().map(|_| SILENCE / 4);
             let pause = self.displays.next_over(now_ns()).into_iter().chain(beat).min();
             let tick = async {
@@ -166,7 +165,7 @@ impl Run {
             };
             tokio::select! {
                 order = inbox.recv() => match order {
-                    Some(order) => beating(pulse.as_ref(), self.handle(order)).await,
+                    Some(order) => beating(self.pulse.clone().as_ref(), self.handle(order)).await,
                     None => return,
                 },
                 () = tick => {}
@@ -237,7 +236,7 @@ impl Run {
             Order::AppEnded(session) => self.describe_app(session, true).await,
             Order::Sleeps(sleeps) => self.tell_sleep(sleeps).await,
             Order::Desk => {
-                for session in beating(self.pulse.as_ref(), self.backend.look()).await {
+                for session in self.backend.look().await {
                     self.start_waiting(session).await;
                 }
             }
