@@ -95,11 +95,9 @@ impl ServerInfo<'_> {
             .element("LocalIP", local)
             .element("ServerCodecModeSupport", self.codecs.0)
             .element("PairStatus", paired);
-        // Clients look for the ending, and read the app only with it.
-        let document = match app {
-            Some(app) => document.element("currentgame", app).element("state", "LUMEN_SERVER_BUSY"),
-            None => document.element("state", "LUMEN_FREE"),
-        };
+        // Clients look for the ending, and mind the app only with it; moonlight-embedded reads no answer that lacks it.
+        let state = if app.is_some() { "LUMEN_SERVER_BUSY" } else { "LUMEN_SERVER_FREE" };
+        let document = document.element("currentgame", app.unwrap_or(0)).element("state", state);
         Response::xml(document.finish())
     }
 }
