@@ -88,7 +88,8 @@ impl Opener {
     /// predecessor believed before.
     pub fn resuming_at(secret: &ChannelSecret, channel: ChannelId, direction: Direction, next: u64) -> Self {
         let mut opener = Self::new(secret, channel, direction);
-        opener.keys[0] = opener.schedule.key(next >> EPOCH_BITS);
+        // Of the last that was seen: what its epoch repeats is then told from what nobody sealed.
+        opener.keys[0] = opener.schedule.key(next.saturating_sub(1) >> EPOCH_BITS);
         opener.window = ReplayWindow::resuming_at(next);
         opener
     }
@@ -223,6 +224,10 @@ mod tests {
         let mut sealer = Sealer::new(&secret(), channel, direction);
         let mut opener = Opener::resuming_at(&secret(), channel, direction, late);
         assert!(opener.open(&mut hello(&mut sealer, late + 1)).is_ok());
+        // Sabotage: the key of `late` alone, which took what was seen just before it for forged.
+        let mut opener = Opener::resuming_at(&secret(), channel, direction, late);
+        let seen = opener.open(&mut hello(&mut sealer, late - 1)).err();
+        assert_eq!(seen, Some(OpenError::Replayed { sequence: late - 1 }));
     }
 
     #[test]
