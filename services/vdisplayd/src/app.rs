@@ -20,7 +20,7 @@ use crate::{
     library::{App, AtEnd},
     sound,
     systemd::{SystemdError, UnitState, UserManager},
-    transient::{TransientUnit, Work},
+    transient::{STEPS_LIMIT_US, TransientUnit, Work},
     units,
 };
 
@@ -30,6 +30,9 @@ const NAME_VARIABLE: &str = "LUMEN_APP";
 const ENDS_VARIABLE: &str = "LUMEN_ENDS_SESSION";
 /// Time for an app to go, because systemd kills it after 1.2 s.
 const GONE_LIMIT: Duration = Duration::from_secs(3);
+
+/// Time for what was done before an app to be undone: for one step of it, because a client gives a launch up after 30 s.
+const UNDONE_LIMIT: Duration = Duration::from_micros(STEPS_LIMIT_US);
 
 /// Time until systemd has started an app's process.
 const START_LIMIT: Duration = Duration::from_secs(2);
@@ -78,6 +81,8 @@ impl Apps {
                 return Ok(false);
             }
             self.stop(session).await?;
+            // Until all of it is undone there is no doing it again.
+            self.manager.gone_within(&units::prep(session), UNDONE_LIMIT).await?;
         }
         if !app.prep.is_empty() {
             self.prepare(session, app, made).await?;

@@ -67,19 +67,6 @@ impl Display1 {
         Self { orders, library, runtime }
     }
 
-    /// Does `work` with the library, which reads files, off the loop.
-    async fn read<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&Library) -> Result<T, Failure> + Send + 'static,
-    ) -> Result<T, CallError> {
-        let library = self.library.clone();
-        let read = tokio::task::spawn_blocking(move || work(&library)).await;
-        let failed = |error| {
-            Failure::new(FailureClass::Temporary, format!("the apps cannot be read: {error}"), "try again")
-        };
-        Ok(read.map_err(failed)??)
-    }
-
     async fn order<T>(
         &self,
         order: Order,
@@ -136,7 +123,10 @@ impl Display1 {
 
     /// The names of the apps that a session may ask for: those of apps.toml, and installed games.
     async fn apps(&self) -> Result<Vec<String>, CallError> {
-        self.read(|library| Ok(library.catalogue().apps.keys().cloned().collect())).await
+        Ok(self
+            .library
+            .off_the_loop(|library| Ok(library.catalogue().apps.keys().cloned().collect()))
+            .await?)
     }
 
     /// The picture of the app `name`: a sealed memfd with a PNG of at most 4 MiB; of an app without one a failure.
@@ -148,7 +138,7 @@ impl Display1 {
         name: String,
     ) -> Result<OwnedFd, CallError> {
         require_stage(bus, &header, Stage::Transportd).await?;
-        let png = self.read(move |library| {
+        let png = self.library.off_the_loop(move |library| {
             let none = || {
                 let advice = "name one as image in apps.toml";
                 Failure::new(FailureClass::Request, format!("the app {name:?} has no picture"), advice)

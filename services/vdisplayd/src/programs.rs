@@ -4,7 +4,7 @@
 //!
 //! An app in the user's GNOME waits until its Output's monitor is there and laid out, so that its windows open on it.
 
-use lumen_ipc::{Failure, FailureClass, SessionId, Stage};
+use lumen_ipc::{Failure, SessionId, Stage};
 use zbus::object_server::SignalEmitter;
 
 use crate::{
@@ -35,13 +35,8 @@ impl Run {
     /// The app that runs on an Output when its session names `name`, or none; `headless`: on an Output of our own.
     pub(crate) async fn app(&self, name: Option<&str>, headless: bool) -> Result<Option<App>, Failure> {
         let Some(name) = name else { return Ok(self.config.default_app(headless)) };
-        let (library, name) = (self.library.clone(), name.to_owned());
-        // Files are read: not on the loop's own thread.
-        let found = tokio::task::spawn_blocking(move || library.find(&name)).await;
-        let found = found.map_err(|error| {
-            Failure::new(FailureClass::Temporary, format!("the apps cannot be read: {error}"), "try again")
-        });
-        found?.map(Some)
+        let name = name.to_owned();
+        self.library.off_the_loop(move |library| library.find(&name)).await.map(Some)
     }
 
     /// Starts the app of `session` if its Output is `ready`, else as soon as it is.

@@ -95,7 +95,11 @@ fn what_anyone_learns_is_short_and_says_nothing_of_clients() {
     assert!(plain.body.len() <= 512, "{} bytes", plain.body.len());
     assert_eq!(value(&plain, "PairStatus").as_deref(), Some("0"));
     assert_eq!(value(&plain, "mac").as_deref(), Some("00:00:00:00:00:00"));
-    assert_eq!(value(&plain, "currentgame").as_deref(), Some("0"), "what lacks it is no answer to moonlight-embedded");
+    assert_eq!(
+        value(&plain, "currentgame").as_deref(),
+        Some("0"),
+        "what lacks it is no answer to moonlight-embedded"
+    );
     assert!(!value(&plain, "state").unwrap().ends_with("_SERVER_BUSY"));
     assert_eq!(value(&plain, "ServerCodecModeSupport").as_deref(), Some("66305"));
     info.asker = answers::Asker::Client { mac: [2, 0, 0, 0, 0, 0xff], current_app: Some(-9) };

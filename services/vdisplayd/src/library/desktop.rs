@@ -68,7 +68,7 @@ fn keys(text: &str) -> BTreeMap<&str, &str> {
     own.filter_map(|line| line.split_once('=')).map(|(key, value)| (key.trim(), value.trim())).collect()
 }
 
-/// A value of type string.
+/// A value of type string. A backslash before anything else is one, because programs write `\"` for `\\"` in Exec.
 fn unescaped(value: &str) -> String {
     let (mut text, mut rest) = (String::new(), value.chars());
     while let Some(c) = rest.next() {
@@ -77,8 +77,8 @@ fn unescaped(value: &str) -> String {
             ('\\', Some('n')) => text.push('\n'),
             ('\\', Some('t')) => text.push('\t'),
             ('\\', Some('r')) => text.push('\r'),
-            ('\\', Some(other)) => text.push(other),
-            ('\\', None) => {}
+            ('\\', Some('\\') | None) => text.push('\\'),
+            ('\\', Some(other)) => text.extend(['\\', other]),
             (other, _) => text.push(other),
         }
     }
@@ -88,7 +88,7 @@ fn unescaped(value: &str) -> String {
 /// The words of Exec without its field codes; `None` if a quote is not closed, or a code unknown.
 fn command(exec: &str, name: &str) -> Option<Vec<String>> {
     // Twice escaped: as a string, and inside quotes once more.
-    let exec = unescaped_for_exec(exec);
+    let exec = unescaped(exec);
     let mut words = Vec::new();
     let mut rest = exec.chars().peekable();
     while let Some(c) = rest.next() {
@@ -124,11 +124,6 @@ fn command(exec: &str, name: &str) -> Option<Vec<String>> {
         }
     }
     Some(words).filter(|words| words.first().is_some_and(|program| !program.is_empty()))
-}
-
-/// Only `\\` and `\s`: the escapes of quoted words are theirs.
-fn unescaped_for_exec(exec: &str) -> String {
-    exec.replace("\\s", " ").replace("\\\\", "\\")
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ mod vdf;
 use std::{
     collections::BTreeMap,
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -178,21 +178,43 @@ impl Library {
 
     /// All apps of now, or of some seconds ago. Reads files: not for the loop itself.
     pub fn catalogue(&self) -> Arc<Catalogue> {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((at, catalogue)) = &*seen
+        if let Some((at, catalogue)) = &*self.seen()
             && at.elapsed() < FRESH
         {
             return catalogue.clone();
         }
+        self.read()
+    }
+
+    /// Reads without the lock, because the loop asks for the notes.
+    fn read(&self) -> Arc<Catalogue> {
         let catalogue = Arc::new(self.shelves.read());
-        *seen = Some((Instant::now(), catalogue.clone()));
+        *self.seen() = Some((Instant::now(), catalogue.clone()));
         catalogue
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Option<(Instant, Arc<Catalogue>)>> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Does `work`, which reads files, off the loop.
+    ///
+    /// # Errors
+    /// Those of `work`; and that it panicked.
+    pub async fn off_the_loop<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Self) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let library = self.clone();
+        tokio::task::spawn_blocking(move || work(&library)).await.unwrap_or_else(|error| {
+            let text = format!("the apps cannot be read: {error}");
+            Err(Failure::new(FailureClass::Temporary, text, "try again"))
+        })
     }
 
     /// What could not be read when apps were asked for last.
     pub fn notes(&self) -> Vec<String> {
-        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.as_ref().map(|(_, catalogue)| catalogue.notes.clone()).unwrap_or_default()
+        self.seen().as_ref().map(|(_, catalogue)| catalogue.notes.clone()).unwrap_or_default()
     }
 
     /// The app `name`.
@@ -204,8 +226,7 @@ impl Library {
             return Ok(app.clone());
         }
         // It may have been written a moment ago.
-        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        let catalogue = self.catalogue();
+        let catalogue = self.read();
         if let Some(app) = catalogue.apps.get(name) {
             return Ok(app.clone());
         }
