@@ -25,6 +25,8 @@ fn mouse_packets_are_read() {
     assert_eq!(read(0x08, &[6]), range("button"));
     assert_eq!(read(0x0a, &[0xff, 0x88, 0xff, 0x88, 0, 0]), Ok(Event::Scroll { dx: 0, dy: -120 }));
     assert_eq!(read(0x5500_0001, &[0, 60]), Ok(Event::Scroll { dx: 60, dy: 0 }));
+    assert_eq!(read(0x0a, &[0x80, 0, 0x80, 0, 0, 0]), Ok(Event::Scroll { dx: 0, dy: i16::MIN }));
+    assert_eq!(read(0x5500_0001, &[0x7f, 0xff]), Ok(Event::Scroll { dx: i16::MAX, dy: 0 }));
 }
 
 // Sabotage: divide by width − 1 unlooked at, or let a place beyond the edge through.
@@ -59,6 +61,7 @@ fn key_packets_are_read() {
 fn text_packets_are_read() {
     assert_eq!(read(0x17, "é".as_bytes()), Ok(Event::Text(ArrayString::from("é").unwrap())));
     assert_eq!(read(0x17, &[0xc3]), Err(InputError::Text), "half a character");
+    assert_eq!(read(0x17, &[0xed, 0xa0, 0x80]), Err(InputError::Text), "half a pair of UTF-16");
     assert_eq!(read(0x17, &[]), Err(InputError::Text));
     assert_eq!(read(0x17, &[0]), Err(InputError::Text));
     assert_eq!(read(0x17, &[b'a'; 33]), range("text"));
@@ -75,6 +78,8 @@ fn touch_and_pen_packets_are_read() {
     let Ok(Event::Touch(finger)) = touch(1, 0xffff, &[0.25, 2.0, 0.5, 0.0, 0.0]) else { panic!() };
     assert_eq!((finger.finger, finger.contact.phase), (9, TouchPhase::Down));
     assert_eq!((finger.contact.x, finger.contact.y, finger.contact.rotation), (0.25, 1.0, None));
+    let Ok(Event::Touch(far)) = touch(1, 0, &[1e30, -1e30, 1e30, 1e30, -1e30]) else { panic!() };
+    assert_eq!((far.contact.x, far.contact.y, far.contact.pressure), (1.0, 0.0, 1.0));
     assert_eq!(touch(8, 0, &[0.0; 5]), range("touch"));
     assert_eq!(touch(1, 360, &[0.0; 5]), range("rotation"));
     for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
