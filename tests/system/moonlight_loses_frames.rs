@@ -59,22 +59,29 @@ fn counted(host: &Constellation, key: &str) -> Result<u64> {
     count(overview.sessions().first().context("no session")?, key)
 }
 
-/// Sabotage: answer 0x0301 with an IDR, with a picture that refers to the lost one, or not at all; or call the answer an ordinary frame.
-#[test]
-fn a_lost_frame_of_a_still_desktop_costs_no_idr() -> Result<()> {
-    let host = Setup::stamp(&["--still", "--number", "77"]).start()?;
-    let client = Moonlight::paired(&host)?;
-    let kinds = Arc::new(Mutex::new(Vec::new()));
-    // The first number from which on a frame is lost whole, or that frame.
-    let (victim, seen) = (Arc::new(AtomicU32::new(u32::MAX)), kinds.clone());
-    let judged = victim.clone();
+/// Numbers and kinds of the frames that passed.
+type Kinds = Arc<Mutex<Vec<(u32, u8)>>>;
+
+/// A network that loses one frame whole: what it saw, and which it loses.
+fn thief() -> Result<(Proxy, Kinds, Arc<AtomicU32>)> {
+    let (kinds, victim) = (Kinds::default(), Arc::new(AtomicU32::new(u32::MAX)));
+    let (seen, lost) = (kinds.clone(), victim.clone());
     let proxy = Proxy::to_moonlight(move |datagram| {
         let Some(said) = read(datagram) else { return Fate::Pass };
         if let Some(kind) = said.kind {
             lock(&seen).push((said.frame, kind));
         }
-        if said.frame == judged.load(Relaxed) { Fate::Drop } else { Fate::Pass }
+        if said.frame == lost.load(Relaxed) { Fate::Drop } else { Fate::Pass }
     })?;
+    Ok((proxy, kinds, victim))
+}
+
+/// Sabotage: answer 0x0301 with an IDR, with a picture that refers to the lost one, or not at all; or call the answer an ordinary frame.
+#[test]
+fn a_lost_frame_of_a_still_desktop_costs_no_idr() -> Result<()> {
+    let host = Setup::stamp(&["--still", "--number", "77"]).start()?;
+    let client = Moonlight::paired(&host)?;
+    let (proxy, kinds, victim) = thief()?;
     let mut playing = start(&client, &[])?;
     playing.wait_for(120)?;
     let newest = lock(&kinds).last().context("no frame passed")?.0;
@@ -120,16 +127,7 @@ const DEATHS: [(&str, bool); 6] = [
 fn a_frame_lost_while_a_stage_dies_is_mended() -> Result<()> {
     let host = Setup::stamp(&["--still", "--number", "77"]).start()?;
     let client = Moonlight::paired(&host)?;
-    let kinds = Arc::new(Mutex::new(Vec::new()));
-    let (victim, seen) = (Arc::new(AtomicU32::new(u32::MAX)), kinds.clone());
-    let judged = victim.clone();
-    let proxy = Proxy::to_moonlight(move |datagram| {
-        let Some(said) = read(datagram) else { return Fate::Pass };
-        if let Some(kind) = said.kind {
-            lock(&seen).push((said.frame, kind));
-        }
-        if said.frame == judged.load(Relaxed) { Fate::Drop } else { Fate::Pass }
-    })?;
+    let (proxy, kinds, victim) = thief()?;
     let mut playing = start(&client, &[])?;
     playing.wait_for(120)?;
     let mut lost = Vec::new();

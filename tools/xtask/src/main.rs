@@ -36,8 +36,11 @@ enum Chore {
     Fuzz(fuzz::Options),
     /// Kill, stop, starve and replace what streams, and ask the client whether it noticed. Needs root and `make build`.
     Kill(kill::Options),
-    /// Let sessions come and go while a stage dies each minute. Needs root and `make build`.
+    /// Let sessions come and go beside one that lasts, while a stage dies each minute. Needs root and `make build`.
     Soak {
+        /// One stream of the genuine Moonlight client alone, for what grows: nobody dies, nobody else comes.
+        #[arg(long)]
+        alone: bool,
         /// How long.
         #[arg(long, default_value_t = 5)]
         minutes: u32,
@@ -121,7 +124,8 @@ impl Chore {
             Self::Bench(Bench::Syscalls { seconds }) => bench::syscalls::run(seconds)?,
             Self::Fuzz(options) => fuzz::run(&options)?,
             Self::Kill(options) => kill::run(&options)?,
-            Self::Soak { minutes, seed } => kill::soak::run(minutes, seed)?,
+            Self::Soak { minutes, alone: true, .. } => kill::lasting::run(minutes)?,
+            Self::Soak { minutes, seed, .. } => kill::soak::run(minutes, seed)?,
             Self::Echo => bench::hop::echo()?,
         }
         Ok(ExitCode::SUCCESS)

@@ -9,6 +9,7 @@ mod desktop;
 mod gaps;
 mod gnome;
 mod hangs;
+pub mod lasting;
 mod loaded;
 mod messages;
 mod moonlight;

@@ -16,11 +16,15 @@ pub struct Residue {
     stages: Vec<(&'static str, Held)>,
 }
 
+/// What one process holds.
 #[derive(Debug, Clone, Copy)]
-struct Held {
-    descriptors: usize,
-    threads: usize,
-    memory_kib: u64,
+pub struct Held {
+    /// Open ones.
+    pub descriptors: usize,
+    /// Of it.
+    pub threads: usize,
+    /// In RAM.
+    pub memory_kib: u64,
 }
 
 impl Residue {
@@ -59,7 +63,11 @@ impl Residue {
 }
 
 impl Held {
-    fn of(pid: u32) -> Result<Self> {
+    /// Of process `pid`, now.
+    ///
+    /// # Errors
+    /// There is no such process.
+    pub fn of(pid: u32) -> Result<Self> {
         let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
         let field = |name: &str| -> Option<u64> {
             status.lines().find_map(|line| line.strip_prefix(name))?.split_whitespace().next()?.parse().ok()

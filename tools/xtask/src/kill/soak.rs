@@ -1,19 +1,24 @@
-//! `cargo xtask soak`: sessions come and go, two at a time and at changing modes, and a stage dies each minute. No session
-//! may break off, and in the end every stage holds what it held in the beginning. Promise P8 in small.
+//! `cargo xtask soak`: sessions come and go, two at a time and at changing modes, beside one of the genuine Moonlight client
+//! that lasts, and a stage dies each minute. No session may break off, and in the end every stage holds what it held in the
+//! beginning, and PipeWire no sink of lumen's. Promise P8 in small.
+//!
+//! Sabotage: let a session's sink stay, or have a client that is revoked keep its descriptor.
 
 use std::{
-    sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
+    sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
     thread,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, ensure};
 use lumen_tests::{
-    Constellation, Probe,
+    Constellation, Moonlight, Probe,
     constellation::{STAGES, Setup},
+    sound::PipeWire,
 };
 
 use super::{
+    lasting::{self, Lasting},
     plan::Dice,
     residue::Residue,
     victim,
@@ -35,11 +40,15 @@ const A_KILL_EACH: Duration = Duration::from_secs(60);
 pub fn run(minutes: u32, seed: u64) -> Result<()> {
     println!("seed {seed}");
     let host = Setup::stamp(&[]).start()?;
+    let _pipewire = PipeWire::start(&host)?;
     Probe::allowed(&host)?.stream(&["--seconds", "2"])?.success()?;
-    thread::sleep(Duration::from_secs(1));
+    let moonlight = Moonlight::paired(&host)?;
+    moonlight.stream("launch", &["--seconds", "2"])?.whole()?;
+    lasting::release(&host, &moonlight)?;
     let before = Residue::of(&host)?;
     let end = Instant::now() + Duration::from_secs(u64::from(minutes) * 60);
-    let (sessions, failed) = (AtomicU32::new(0), AtomicBool::new(false));
+    let lasting = Lasting::start(&moonlight)?;
+    let (sessions, deaths, failed) = (AtomicU32::new(0), AtomicU64::new(0), AtomicBool::new(false));
     let going_on = || Instant::now() < end && !failed.load(Relaxed);
     // A session that broke off ends the soak, not only its own client.
     let heed = |result: Result<()>| {
@@ -52,13 +61,15 @@ pub fn run(minutes: u32, seed: u64) -> Result<()> {
             .map(client)
             .map(|dice| scope.spawn(|| heed(come_and_go(&host, dice, &sessions, &going_on))));
         let clients: Vec<_> = clients.collect();
-        let killer = scope.spawn(|| heed(kill_each_minute(&host, Dice::new(seed), &going_on)));
+        let killer = scope.spawn(|| heed(kill_each_minute(&host, Dice::new(seed), &deaths, &going_on)));
         let panicked = |_| Err(anyhow::anyhow!("a thread panicked"));
         clients.into_iter().chain([killer]).map(|thread| thread.join().unwrap_or_else(panicked)).collect()
     });
     results.into_iter().collect::<Result<()>>()?;
+    lasting.finish(deaths.load(Relaxed))?;
     println!("{} sessions in {minutes} minutes", sessions.load(Relaxed));
     ensure!(host.failed_units()?.is_empty(), "units failed: {}", host.failed_units()?);
+    lasting::release(&host, &moonlight)?;
     before.judge(&host)?;
     host.end().map(drop)
 }
@@ -81,7 +92,12 @@ fn come_and_go(
     Ok(())
 }
 
-fn kill_each_minute(host: &Constellation, mut dice: Dice, going_on: &impl Fn() -> bool) -> Result<()> {
+fn kill_each_minute(
+    host: &Constellation,
+    mut dice: Dice,
+    deaths: &AtomicU64,
+    going_on: &impl Fn() -> bool,
+) -> Result<()> {
     let mut next = Instant::now() + A_KILL_EACH / 4;
     while going_on() {
         thread::sleep(Duration::from_millis(200));
@@ -89,6 +105,7 @@ fn kill_each_minute(host: &Constellation, mut dice: Dice, going_on: &impl Fn() -
             let stage = STAGES.get(dice.below(STAGES.len() as u64) as usize).copied().unwrap_or("encoded");
             victim::send("KILL", victim::running(host, stage)?)?;
             println!("killed {stage}");
+            deaths.fetch_add(u64::from(stage == "transportd"), Relaxed);
             next += A_KILL_EACH;
         }
     }

@@ -1,0 +1,169 @@
+//! One stream of the genuine Moonlight client, with sound, that lasts as long as one wishes: it stays whole, and alone on its
+//! host what the stages hold does not grow. Promise P8.
+//!
+//! Sabotage: push each datagram's number onto a list in transportd's `video`, or never take a stopped sink's node away.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, ensure};
+use lumen_tests::{
+    Constellation, Moonlight,
+    constellation::{STAGES, Setup, wait},
+    moonlight::Playing,
+    sound::{PipeWire, sinks},
+};
+
+use super::residue::{Held, Residue};
+
+/// Small, because others stream beside it. Neither pictures nor frames' heads are kept: there are gigabytes of them.
+const STREAM: [&str; 10] = [
+    "--mode",
+    "640x360x60",
+    "--seconds",
+    "1000000",
+    "--frames-log",
+    "/dev/null",
+    "--dump",
+    "",
+    "--sound",
+    "/dev/null",
+];
+/// Frames that one death of transportd may cost, as in [`super::moonlight`].
+const COST: u64 = 6;
+/// Promise P8: growth of a stage's resident memory, KiB an hour.
+const GROWTH: f64 = 100.0;
+/// Runs shorter than this say little of growth by the hour: it is printed, and judged by what was there in the beginning.
+const AN_HOUR: Duration = Duration::from_secs(3600);
+/// Between two looks at what the stages hold.
+const LOOK: Duration = Duration::from_secs(10);
+/// The first part of a run, in which allocators and caches fill, is not counted.
+const WARM: f64 = 0.2;
+
+/// A client that streams all the while.
+pub struct Lasting<'a>(Playing<'a>);
+
+impl<'a> Lasting<'a> {
+    /// Launches.
+    ///
+    /// # Errors
+    /// There is no stream.
+    pub fn start(client: &'a Moonlight) -> Result<Self> {
+        Ok(Self(client.start("launch", &STREAM)?))
+    }
+
+    /// Ends it: it was one connection, and no frame is missing but those that `deaths` of transportd excuse.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn finish(self, deaths: u64) -> Result<()> {
+        let played = self.0.end("INT")?;
+        played.unbroken()?;
+        let said = |key: &str| played.summary.pointer(key).and_then(serde_json::Value::as_u64);
+        let (frames, last) = (said("/frames").context("no frames")?, said("/last").context("no last")?);
+        let [packets, lost] = ["/sound/packets", "/sound/failed"].map(|key| said(key).unwrap_or(0));
+        let missing = last.saturating_sub(frames);
+        println!(
+            "the lasting stream: {frames} frames, {missing} missing; {packets} packets of sound, {lost} blocks lost"
+        );
+        ensure!(missing <= deaths * COST, "{missing} frames are missing, and transportd died {deaths} times");
+        ensure!(packets > 0, "no sound came");
+        Ok(())
+    }
+}
+
+/// One stream for `minutes` on a host that has nothing else to do.
+///
+/// # Errors
+/// The stream broke, a stage grew, or something is left over.
+pub fn run(minutes: u32) -> Result<()> {
+    let host = Setup::stamp(&[]).start()?;
+    let _pipewire = PipeWire::start(&host)?;
+    let client = Moonlight::paired(&host)?;
+    client.stream("launch", &["--seconds", "2"])?.whole()?;
+    release(&host, &client)?;
+    let before = Residue::of(&host)?;
+    let lasting = Lasting::start(&client)?;
+    let growth = Growth::watch(&host, Duration::from_secs(u64::from(minutes) * 60))?;
+    lasting.finish(0)?;
+    growth.judge()?;
+    ensure!(host.failed_units()?.is_empty(), "units failed: {}", host.failed_units()?);
+    release(&host, &client)?;
+    before.judge(&host)?;
+    host.end().map(drop)
+}
+
+/// Takes away what `client` had, sinks and all.
+///
+/// # Errors
+/// Something stays.
+pub fn release(host: &Constellation, client: &Moonlight) -> Result<()> {
+    let said = client.ask("cancel")?;
+    ensure!(said.get("error").is_none(), "{said:#}");
+    wait("the desktop and its sink to go", Duration::from_secs(30), || {
+        host.processes("lumen-stamp").is_empty() && sinks(host).is_ok_and(|sinks| sinks.is_empty())
+    })
+}
+
+/// What each stage held, look by look.
+struct Growth {
+    span: Duration,
+    /// Since the beginning, and in the order of [`STAGES`].
+    looks: Vec<(Duration, Vec<Held>)>,
+}
+
+impl Growth {
+    fn watch(host: &Constellation, span: Duration) -> Result<Self> {
+        let pids = STAGES.map(|stage| host.pid(stage)).into_iter().collect::<Result<Vec<u32>>>()?;
+        let (begun, mut looks) = (Instant::now(), Vec::new());
+        while begun.elapsed() < span {
+            thread::sleep(LOOK.min(span.saturating_sub(begun.elapsed())));
+            let held = pids.iter().map(|pid| Held::of(*pid)).collect::<Result<_>>();
+            looks.push((begun.elapsed(), held.context("a stage died")?));
+        }
+        Ok(Self { span, looks })
+    }
+
+    fn judge(&self) -> Result<()> {
+        let warm = self.looks.iter().filter(|(at, _)| *at >= self.span.mul_f64(WARM));
+        let warm: Vec<_> = warm.collect();
+        for (index, stage) in STAGES.into_iter().enumerate() {
+            let held =
+                || warm.iter().filter_map(|(at, held)| Some((at.as_secs_f64() / 3600.0, *held.get(index)?)));
+            let a_hour = slope(held().map(|(hours, held)| (hours, held.memory_kib as f64)));
+            let [first, last] = [held().next(), held().last()].map(|held| held.map(|(_, held)| held));
+            let (first, last) = (first.context("it was too short")?, last.context("it was too short")?);
+            println!(
+                "{stage:<14}descriptors {:>3} → {:<3}  resident {:>6} → {} KiB, {a_hour:+.0} KiB an hour",
+                first.descriptors, last.descriptors, first.memory_kib, last.memory_kib
+            );
+            ensure!(last.descriptors <= first.descriptors, "{stage} holds more and more descriptors");
+            ensure!(self.span < AN_HOUR || a_hour <= GROWTH, "{stage} grows by {a_hour:.0} KiB an hour");
+        }
+        Ok(())
+    }
+}
+
+/// Of the straight line nearest to the points (x, y).
+fn slope(points: impl Iterator<Item = (f64, f64)> + Clone) -> f64 {
+    let count = points.clone().count().max(1) as f64;
+    let sum = |of: fn((f64, f64)) -> f64| points.clone().map(of).sum::<f64>() / count;
+    let (x, y) = (sum(|(x, _)| x), sum(|(_, y)| y));
+    let (xy, xx) = (sum(|(x, y)| x * y), sum(|(x, _)| x * x));
+    let spread = xx - x * x;
+    if spread > 0.0 { (xy - x * y) / spread } else { 0.0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_has_its_slope() {
+        let points = [(0.0, 5.0), (1.0, 7.0), (2.0, 9.0)];
+        assert!((slope(points.into_iter()) - 2.0).abs() < 1e-9);
+        assert_eq!(slope([(1.0, 4.0)].into_iter()), 0.0);
+    }
+}
