@@ -29,7 +29,9 @@ PULL_RENDERER = 0x20
 INVALIDATES_REFERENCES = 0x02
 DIRECT_SUBMIT = 0x01
 H264 = 0x0001
-STEREO = 0x3 << 16 | 2 << 8 | 0xCA
+SLOW_OPUS_DECODER = 0x08
+# Which speakers so many channels are for.
+SPEAKERS = {2: 0x3, 6: 0x3F, 8: 0x63F}
 SEALED = {"all": -1, "none": 0}
 LOCAL = 0
 ATTACH_FILTER = 26
@@ -126,7 +128,8 @@ class Host:
         width, height, rate = options.mode
         query = {
             "appid": options.app, "mode": f"{width}x{height}x{rate}", "additionalStates": 1, "sops": 0,
-            "rikey": key.hex(), "rikeyid": key_id, "localAudioPlayMode": 0, "surroundAudioInfo": 196610,
+            "rikey": key.hex(), "rikeyid": key_id, "localAudioPlayMode": 0,
+            "surroundAudioInfo": SPEAKERS[options.channels] << 16 | options.channels,
             "remoteControllersBitmap": 0, "gcmap": 0, "corever": 1,
         }
         answer = self.ask(options.verb, "&".join(f"{name}={value}" for name, value in query.items()))
@@ -190,15 +193,17 @@ class Stream:
         return listener
 
     def listen(self):
-        """What takes sound: each packet with its time goes to the file; one of length 0 is lost for good."""
+        """What takes sound: the file gets how it is to be decoded, then each packet with its time; one of length 0 is lost."""
         audio = self.struct("AUDIO_RENDERER_CALLBACKS", self.lib.LiInitializeAudioCallbacks)
-        audio.capabilities = DIRECT_SUBMIT
+        audio.capabilities = DIRECT_SUBMIT | (SLOW_OPUS_DECODER if self.options.slow_opus else 0)
         if not self.sound:
             return audio
 
         def init(_wanted, opus, _context, _flags):
             self.opus = {"channels": opus.channelCount, "streams": opus.streams, "coupled": opus.coupledStreams,
                          "samples": opus.samplesPerFrame, "mapping": list(opus.mapping[0:opus.channelCount])}
+            layout = (opus.channelCount, opus.streams, opus.coupledStreams, *self.opus["mapping"])
+            self.sound.write(bytes(layout))
             return 0
 
         def play(data, length):
@@ -241,7 +246,7 @@ class Stream:
         wanted.bitrate = options.bitrate_kbps
         wanted.packetSize = options.packet
         wanted.streamingRemotely = LOCAL
-        wanted.audioConfiguration = STEREO
+        wanted.audioConfiguration = SPEAKERS[options.channels] << 16 | options.channels << 8 | 0xCA
         wanted.supportedVideoFormats = H264
         wanted.encryptionFlags = SEALED[options.seal]
         self.ffi.memmove(wanted.remoteInputAesKey, key, len(key))
@@ -319,10 +324,12 @@ def stream(host, folder, options):
         signal.signal(ending, lambda *_: connection.over.set())
     asked_ns = time.monotonic_ns()
     url = host.begin(options, key, key_id)
+    answered_ns = time.monotonic_ns()
     connection.connect(host.info, url, key, key_id)
+    connected_ns = time.monotonic_ns()
     if options.lose_sound:
         connection.lose(options.http + SOUND_PORT, options.lose_sound)
-    return {**connection.play(), "asked_ns": asked_ns}
+    return {**connection.play(), "asked_ns": asked_ns, "answered_ns": answered_ns, "connected_ns": connected_ns}
 
 
 def mode(text):
@@ -360,7 +367,10 @@ def arguments():
         parser_of.add_argument("--dump", help="the H.264 that a decoder would get")
         parser_of.add_argument("--lose-sound", type=float, help="share of the datagrams with sound")
         parser_of.add_argument("--script", help="what a person does, from the connection on")
-        parser_of.add_argument("--sound", help="the Opus that a decoder would get: time u64, length u16, packet")
+        parser_of.add_argument("--sound", help="the Opus that a decoder would get: channels, streams, coupled streams and "
+                                               "their mapping, a byte each; then packets: time u64, length u16, packet")
+        parser_of.add_argument("--channels", type=int, choices=SPEAKERS, default=2)
+        parser_of.add_argument("--slow-opus", action="store_true", help="wants 10 ms in a packet, of normal quality")
     return parser.parse_args()
 
 

@@ -10,20 +10,31 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use lumen_stamp::tones;
-use opus::{Channels, Decoder};
+use opus::MSDecoder;
 
 use crate::constellation::{Constellation, USER, text, user, wait};
 
-/// Channels that all that is heard here has.
-const STEREO: usize = 2;
-/// Samples of the longest packet.
-const LONGEST: usize = 5760 * STEREO;
+/// Samples of each channel in the longest packet.
+const LONGEST: usize = 5760;
 /// Within which each of them starts.
 const SOON: Duration = Duration::from_secs(10);
+
+/// How packets are to be decoded, as moonlight-common-c says it.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Layout {
+    /// Opus streams in a packet.
+    pub streams: u8,
+    /// Those of them that carry two channels.
+    pub coupled: u8,
+    /// Which of the streams' channels each channel is.
+    pub mapping: Vec<u8>,
+}
 
 /// Packets as moonlight-common-c handed them out.
 #[derive(Debug, Default)]
 pub struct Heard {
+    /// How they are to be decoded.
+    pub layout: Layout,
     packets: Vec<(u64, Vec<u8>)>,
 }
 
@@ -34,7 +45,11 @@ impl Heard {
     /// It is something else.
     pub fn read(file: &Path) -> Result<Self> {
         let bytes = fs::read(file).unwrap_or_default();
-        let (mut rest, mut packets) = (bytes.as_slice(), Vec::new());
+        let Some((&[channels, streams, coupled], rest)) = bytes.split_first_chunk() else {
+            return Ok(Self::default());
+        };
+        let (mapping, mut rest) = rest.split_at_checked(channels.into()).context("half a layout")?;
+        let (layout, mut packets) = (Layout { streams, coupled, mapping: mapping.to_vec() }, Vec::new());
         // The last one of a client that was killed may be half written.
         while let Some((head, after)) = rest.split_first_chunk::<10>() {
             let (at, len) = head.split_first_chunk::<8>().context("too short")?;
@@ -43,7 +58,7 @@ impl Heard {
             packets.push((u64::from_le_bytes(*at), packet.to_vec()));
             rest = after;
         }
-        Ok(Self { packets })
+        Ok(Self { layout, packets })
     }
 
     /// Packets, without those that were lost for good.
@@ -54,6 +69,11 @@ impl Heard {
     /// Packets that were lost for good.
     pub fn lost(&self) -> usize {
         self.packets.len() - self.count()
+    }
+
+    /// Length of the longest packet.
+    pub fn longest(&self) -> usize {
+        self.packets.iter().map(|(_, packet)| packet.len()).max().unwrap_or_default()
     }
 
     /// When each came, CLOCK_MONOTONIC ns.
@@ -73,15 +93,17 @@ impl Heard {
     /// # Errors
     /// libopus cannot decode it.
     pub fn last(&self, time: Duration) -> Result<Vec<i16>> {
-        let mut decoder = Decoder::new(tones::RATE, Channels::Stereo)?;
+        let Layout { streams, coupled, mapping } = &self.layout;
+        ensure!(!mapping.is_empty(), "the client was not told how sound is to be decoded");
+        let mut decoder = MSDecoder::new(tones::RATE, *streams, *coupled, mapping)?;
         let mut samples = Vec::new();
         for (_, packet) in &self.packets {
-            let mut room = vec![0; LONGEST];
+            let mut room = vec![0; LONGEST * mapping.len()];
             // A lost one is made up, as a client does it.
             let len = if packet.is_empty() { 0 } else { decoder.decode(packet, &mut room, false)? };
-            samples.extend(room.iter().take(len * STEREO));
+            samples.extend(room.iter().take(len * mapping.len()));
         }
-        let wanted = (time.as_secs_f64() * f64::from(tones::RATE)) as usize * STEREO;
+        let wanted = (time.as_secs_f64() * f64::from(tones::RATE)) as usize * mapping.len();
         Ok(samples.split_off(samples.len().saturating_sub(wanted)))
     }
 
@@ -89,13 +111,15 @@ impl Heard {
     ///
     /// # Errors
     /// It has not.
-    pub fn has_tones(&self, hertz: [f64; STEREO]) -> Result<()> {
+    pub fn has_tones(&self, hertz: &[f64]) -> Result<()> {
         let samples = self.last(Duration::from_secs(1))?;
-        ensure!(samples.len() >= 24_000 * STEREO, "only {} samples were heard", samples.len());
-        for (which, own) in hertz.into_iter().enumerate() {
-            let channel = tones::channel(&samples, STEREO, which);
+        let channels = self.layout.mapping.len();
+        ensure!(channels == hertz.len(), "{channels} channels are heard, not {}", hertz.len());
+        ensure!(samples.len() >= 24_000 * channels, "only {} samples were heard", samples.len());
+        for (which, &own) in hertz.iter().enumerate() {
+            let channel = tones::channel(&samples, channels, which);
             let loudness = tones::loudness(&channel, own);
-            for other in hertz.into_iter().filter(|other| (other - own).abs() > 1.0) {
+            for &other in hertz.iter().filter(|other| (*other - own).abs() > 1.0) {
                 let leaked = tones::loudness(&channel, other);
                 ensure!(
                     loudness > leaked + 20.0,
@@ -107,14 +131,15 @@ impl Heard {
         Ok(())
     }
 
-    /// How loud a tone is in the last second, the louder channel of both.
+    /// How loud a tone is in the last second, in the channel where it is loudest.
     ///
     /// # Errors
     /// libopus cannot decode it.
     pub fn loudness(&self, hertz: f64) -> Result<f64> {
         let samples = self.last(Duration::from_secs(1))?;
-        let of = |which| tones::loudness(&tones::channel(&samples, STEREO, which), hertz);
-        Ok(of(0).max(of(1)))
+        let channels = self.layout.mapping.len();
+        let of = |which| tones::loudness(&tones::channel(&samples, channels, which), hertz);
+        Ok((0..channels).map(of).fold(f64::MIN, f64::max))
     }
 }
 

@@ -8,7 +8,23 @@ pub const RATE: u32 = 48_000;
 /// How loud the tones are that [`wav`] has, of 1.
 const LOUDNESS: f64 = 0.3;
 
-/// A file of `seconds` with a tone of so many hertz in each channel, 16 bits a sample.
+/// Bytes before the first sample of such a file.
+pub const HEAD_LEN: usize = 68;
+
+/// Microsoft's KSDATAFORMAT_SUBTYPE_PCM.
+const PCM: [u8; 16] = [1, 0, 0, 0, 0, 0, 16, 0, 128, 0, 0, 170, 0, 56, 155, 113];
+
+/// Which speakers so many channels are for, in the order FL FR C LFE BL BR SL SR: bits of Microsoft's channel mask.
+fn speakers(channels: u16) -> u32 {
+    match channels {
+        1 => 0x4,
+        6 => 0x3f,
+        8 => 0x63f,
+        _ => 0x3,
+    }
+}
+
+/// A file of `seconds` with a tone of so many hertz in each channel, 16 bits a sample, that says which speaker each is for.
 ///
 /// # Errors
 /// Longer than such a file may be.
@@ -18,17 +34,19 @@ pub fn wav(hertz: &[f64], seconds: u32) -> io::Result<Vec<u8>> {
     let len = u64::from(seconds) * u64::from(RATE) * u64::from(channels) * 2;
     let len = u32::try_from(len).map_err(too_long)?;
     let row = channels * 2;
-    let mut file = Vec::with_capacity(44 + len as usize);
+    let mut file = Vec::with_capacity(HEAD_LEN + len as usize);
     file.extend(b"RIFF");
-    file.extend((36 + len).to_le_bytes());
+    file.extend((HEAD_LEN as u32 - 8 + len).to_le_bytes());
     file.extend(b"WAVEfmt ");
-    file.extend(16u32.to_le_bytes());
-    file.extend([1, 0]);
+    file.extend(40u32.to_le_bytes());
+    file.extend([0xfe, 0xff]);
     file.extend(channels.to_le_bytes());
     file.extend(RATE.to_le_bytes());
     file.extend((RATE * u32::from(row)).to_le_bytes());
     file.extend(row.to_le_bytes());
-    file.extend([16, 0]);
+    file.extend([16, 0, 22, 0, 16, 0]);
+    file.extend(speakers(channels).to_le_bytes());
+    file.extend(PCM);
     file.extend(b"data");
     file.extend(len.to_le_bytes());
     for frame in 0..seconds * RATE {
@@ -69,7 +87,7 @@ mod tests {
     fn a_tone_is_found_where_it_was_written_and_nowhere_else() {
         let file = wav(&[440.0, 660.0], 1).unwrap();
         let samples: Vec<i16> =
-            file[44..].as_chunks().0.iter().map(|sample| i16::from_le_bytes(*sample)).collect();
+            file[HEAD_LEN..].as_chunks().0.iter().map(|sample| i16::from_le_bytes(*sample)).collect();
         for (which, (own, other)) in [(440.0, 660.0), (660.0, 440.0)].into_iter().enumerate() {
             let channel = channel(&samples, 2, which);
             let expected = 20.0 * LOUDNESS.log10();
