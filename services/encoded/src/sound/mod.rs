@@ -1,8 +1,9 @@
 //! The sound of a session: samples in, Opus out, on a thread of its own beside the pictures'.
 //!
 //! ```text
-//!  captured ──Pcm──► run.rs ──► packer.rs: 5 or 10 ms ─► backends::opus ──Packet──► transportd
+//!  captured ──Pcm──► run.rs ──► resampler.rs: by our clock ─► packer.rs: 5 or 10 ms ─► backends::opus ──Packet──► transportd
 //! ```
 
 pub mod packer;
+pub mod resampler;
 pub mod run;

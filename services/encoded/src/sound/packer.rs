@@ -3,7 +3,7 @@
 use arrayvec::ArrayVec;
 use lumen_ipc::{
     bus::SoundSpec,
-    sound::{MAX_CHANNELS, MAX_PACKET, PCM_FRAMES, Packet, Pcm},
+    sound::{MAX_CHANNELS, MAX_PACKET, PCM_FRAMES, Packet, Pcm, RATE},
 };
 
 use crate::backends::opus::{Layout, Opus, OpusError};
@@ -31,8 +31,10 @@ impl Packer {
         let channels = spec.channels as usize;
         let layout = Layout { channels, streams: spec.streams as usize, coupled: spec.coupled as usize };
         let pieces = if spec.packet_ms > 5 { MAX_PIECES } else { 1 };
+        // More than a packet takes would be taken from the last streams alone, until nothing is heard of them.
+        let most = (MAX_PACKET * 8 * RATE as usize / (pieces * PCM_FRAMES)) as u32;
         Ok(Self {
-            opus: Opus::new(layout, spec.bitrate_bps)?,
+            opus: Opus::new(layout, spec.bitrate_bps.min(most))?,
             channels,
             full: pieces * PCM_FRAMES * channels,
             begun: ArrayVec::new(),

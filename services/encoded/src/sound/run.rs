@@ -14,7 +14,7 @@ use lumen_ipc::{
 use lumen_stage::{Link, LinkError, Mail, Seat, clock::now_ns, lease::Lease};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::packer::Packer;
+use super::{packer::Packer, resampler::Resampler};
 use crate::{board::Board, capture::Capture};
 
 /// Longest wait. Because the watchdog counts a loop as hung that is silent for 3.5 s.
@@ -45,6 +45,7 @@ struct Bench {
     reader: Option<Link>,
     upstream: Option<Link>,
     packer: Option<Packer>,
+    resampler: Resampler,
     /// Since when there may be another try upstream.
     due_ns: u64,
     /// What captured said last: that there is sound, or why not.
@@ -70,6 +71,7 @@ pub fn run(seat: Seat<SoundSpec>, common: Common) {
         reader: None,
         upstream: None,
         packer: None,
+        resampler: Resampler::new(spec.channels as usize),
         due_ns: 0,
         state: None,
         packets: 0,
@@ -123,6 +125,7 @@ impl Bench {
 
     fn attach(&mut self, fd: OwnedFd, spec: SoundSpec) {
         if spec != self.spec {
+            self.resampler = Resampler::new(spec.channels as usize);
             (self.spec, self.packer) = (spec, None);
             // Other channels are another sink's.
             self.lose_upstream();
@@ -193,7 +196,7 @@ impl Bench {
                 Ok(Some(received)) => match received.message {
                     FromSink::Ready { .. } => self.hear(Ok(())),
                     FromSink::Failed(failure) => self.hear(Err(failure)),
-                    FromSink::Pcm(pcm) => self.encode(&pcm),
+                    FromSink::Pcm(pcm) => self.resample(&pcm),
                     FromSink::Closing => {}
                 },
                 Err(LinkError::Closed) => self.lose_upstream(),
@@ -220,11 +223,18 @@ impl Bench {
         });
     }
 
-    fn encode(&mut self, pcm: &Pcm) {
+    fn resample(&mut self, pcm: &Pcm) {
         // Without a reader nobody hears it, and what is kept would be late.
         if self.reader.is_none() {
             return;
         }
+        self.resampler.take(pcm);
+        while let Some(pcm) = self.resampler.pop() {
+            self.encode(&pcm);
+        }
+    }
+
+    fn encode(&mut self, pcm: &Pcm) {
         let packer = match &mut self.packer {
             Some(packer) => Ok(packer),
             none => Packer::new(&self.spec).map(|packer| none.insert(packer)),
