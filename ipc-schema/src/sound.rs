@@ -72,6 +72,8 @@ pub enum FromOpus {
     Ready {
         /// How many channels they have.
         channels: u32,
+        /// One of them in which nothing is heard: some clients throw their first packets away, and may have these.
+        silence: ArrayVec<u8, MAX_PACKET>,
     },
     /// There is no sound now; the link stays for a later `Ready`.
     Failed(Failure),

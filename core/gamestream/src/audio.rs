@@ -24,6 +24,10 @@ pub const DATA: usize = 4;
 /// Parity packets of those.
 pub const PARITY: usize = 2;
 
+/// What clients throw away of what they get first, by count and whatever it is. Because other hosts send what they kept until
+/// then. Source: moonlight-common-c, `AudioReceiveThreadProc`.
+const UNHEARD_MS: u32 = 500;
+
 const RTP_LEN: usize = 12;
 const PARITY_HEAD_LEN: usize = 12;
 const BLOCK_LEN: usize = 16;
@@ -133,6 +137,11 @@ impl AudioPacketiser {
             self.block.clear();
         }
         Ok(datagrams)
+    }
+
+    /// How many packets nobody hears at the beginning, made whole blocks, so that the first that is heard begins one.
+    pub fn unheard(&self) -> u64 {
+        u64::from(UNHEARD_MS / self.packet_ms).next_multiple_of(DATA as u64)
     }
 
     fn keep(&mut self, number: u64, payload: Vec<u8>) {
@@ -256,6 +265,12 @@ mod tests {
         }
         let sum = (0..4).fold(0, |sum, n| sum ^ multiply(MATRIX[1][n], datagrams[n][12]));
         assert_eq!(datagrams[5][24], sum, "parity is that of what is sealed");
+    }
+
+    // Sabotage: leave the fiftieth packet of 10 ms the second of a block, of which the client then gets no parity.
+    #[test]
+    fn what_nobody_hears_is_whole_blocks() {
+        assert_eq!([5, 10].map(|ms| AudioPacketiser::new(ms, None).unheard()), [100, 52]);
     }
 
     /// Sabotage: send a packet of another length.

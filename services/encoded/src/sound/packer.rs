@@ -42,6 +42,21 @@ impl Packer {
         })
     }
 
+    /// A packet as `spec` says, of silence.
+    ///
+    /// # Errors
+    /// [`OpusError`] if that cannot be.
+    pub fn silence(spec: &SoundSpec) -> Result<ArrayVec<u8, MAX_PACKET>, OpusError> {
+        let mut packer = Self::new(spec)?;
+        let samples = std::iter::repeat_n(0, PCM_FRAMES * packer.channels).collect();
+        let piece = Pcm { pts_ns: 0, samples };
+        loop {
+            if let Some(packet) = packer.take(&piece)? {
+                return Ok(packet.bytes);
+            }
+        }
+    }
+
     /// What was begun is not ended: what comes next does not follow it.
     pub fn begin_anew(&mut self) {
         self.begun.clear();
@@ -96,6 +111,14 @@ mod tests {
         assert_eq!(packer.take(&piece(10)).unwrap().unwrap().pts_ns, 45_000_000);
         let mut packer = Packer::new(&spec(5)).unwrap();
         assert_eq!(packer.take(&piece(4)).unwrap().unwrap().pts_ns, 20_000_000);
+    }
+
+    /// Sabotage: let silence be as short as it can be.
+    #[test]
+    fn silence_is_as_long_as_any_other_packet() {
+        for (ms, bytes) in [(5, 60), (10, 120)] {
+            assert_eq!(Packer::silence(&spec(ms)).unwrap().len(), bytes);
+        }
     }
 
     #[test]

@@ -218,7 +218,11 @@ impl Bench {
 
     fn pass_on(&mut self, state: Result<(), Failure>) {
         self.tell(&match state {
-            Ok(()) => FromOpus::Ready { channels: self.spec.channels },
+            Ok(()) => FromOpus::Ready {
+                channels: self.spec.channels,
+                // What cannot be encoded is told with the first samples.
+                silence: Packer::silence(&self.spec).unwrap_or_default(),
+            },
             Err(failure) => FromOpus::Failed(failure),
         });
     }

@@ -52,6 +52,13 @@ impl Record {
 #[derive(Debug)]
 pub struct PacketNumbers<'a>(&'a Record);
 
+impl PacketNumbers<'_> {
+    /// How many were taken.
+    pub fn taken(&self) -> u64 {
+        self.0.number(PACKETS)
+    }
+}
+
 impl SequenceCounter for PacketNumbers<'_> {
     fn reserve(&mut self, count: u64) -> Option<u64> {
         let first = self.0.number(PACKETS);
@@ -84,6 +91,7 @@ mod tests {
         (1..4).for_each(|n| record.set_way(Road::Sound, way(n + 10), n.into()));
         let (next, _) = Record::adopt(record.duplicate().unwrap()).unwrap();
         assert_eq!(next.sound(), Some(terms));
+        assert_eq!(next.packet_numbers().taken(), 3);
         assert_eq!(next.packet_numbers().reserve(1), Some(3));
         assert_eq!(next.way(Road::Video), Some((way(1), 11)));
         assert_eq!(next.way(Road::Sound), Some((way(13), 3)));

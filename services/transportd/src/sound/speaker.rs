@@ -6,11 +6,12 @@ use std::{
     time::Duration,
 };
 
+use arrayvec::ArrayVec;
 use lumen_core::SequenceCounter;
 use lumen_gamestream::audio::AudioPacketiser;
 use lumen_ipc::{
     Generation, Stage,
-    sound::{FromOpus, Packet, ToOpus},
+    sound::{FromOpus, MAX_PACKET, Packet, ToOpus},
 };
 use lumen_stage::{Link, pulse, pulse::Pulse};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -22,6 +23,7 @@ use crate::{
     video::{
         Outlet,
         datagrams::TrafficClass,
+        outlet::Destination,
         paths::{Bell, Path},
     },
 };
@@ -56,6 +58,8 @@ pub(super) struct Speaker {
     parts: SpeakerParts,
     mail: mpsc::Receiver<Letter>,
     link: Option<Link>,
+    /// A packet of silence; empty before encoded gave one.
+    silence: ArrayVec<u8, MAX_PACKET>,
 }
 
 /// Why the thread ends.
@@ -64,7 +68,7 @@ struct Stopped;
 impl Speaker {
     /// Without a link yet.
     pub fn new(parts: SpeakerParts, mail: mpsc::Receiver<Letter>) -> Self {
-        Self { parts, mail, link: None }
+        Self { parts, mail, link: None, silence: ArrayVec::new() }
     }
 
     /// Until the owner says so.
@@ -119,7 +123,10 @@ impl Speaker {
 
     fn take(&mut self, message: FromOpus) {
         match message {
-            FromOpus::Ready { channels } => self.parts.live.sound.say(format!("{channels} channels")),
+            FromOpus::Ready { channels, silence } => {
+                self.silence = silence;
+                self.parts.live.sound.say(format!("{channels} channels"));
+            }
             FromOpus::Failed(failure) => self.parts.live.sound.say(failure.to_string()),
             FromOpus::Packet(packet) => self.send(&packet),
             // The hang-up follows.
@@ -128,18 +135,31 @@ impl Speaker {
     }
 
     fn send(&mut self, packet: &Packet) {
-        let SpeakerParts { live, path, outlet, class, packetiser, .. } = &mut self.parts;
-        let Some(destination) = path.destination().filter(|_| !path.is_silent()) else {
+        let SpeakerParts { live, path, packetiser, .. } = &self.parts;
+        // A client listens to its sound as soon as it does to its video; what comes before waits there and is late for ever.
+        let listens = live.path.destination().is_some();
+        let Some(destination) = path.destination().filter(|_| listens && !path.is_silent()) else {
             return Tally::count(&live.sound.homeless);
         };
+        if live.record.packet_numbers().taken() == 0 && !self.silence.is_empty() {
+            let unheard = packetiser.unheard();
+            let silence = std::mem::take(&mut self.silence);
+            (0..unheard).for_each(|_| self.post(&silence, destination, 1));
+        }
+        self.post(&packet.bytes, destination, usize::MAX);
+    }
+
+    /// Sends a packet: at most so many of its datagrams, of which the first is the packet, and parity follows.
+    fn post(&mut self, opus: &[u8], destination: Destination, most: usize) {
+        let SpeakerParts { live, outlet, class, packetiser, .. } = &mut self.parts;
         let datagrams = match live.record.packet_numbers().reserve(1) {
-            Some(number) => packetiser.packetise(number, &packet.bytes).ok(),
+            Some(number) => packetiser.packetise(number, opus).ok(),
             // After five thousand million years at 10 ms.
             None => None,
         };
         let Some(datagrams) = datagrams else { return Tally::count(&live.sound.unusable) };
         Tally::count(&live.sound.packets);
-        for datagram in &datagrams {
+        for datagram in datagrams.iter().take(most) {
             if outlet.post(datagram, destination, *class).is_err() {
                 Tally::count(&live.sound.unsent);
             }
