@@ -113,7 +113,13 @@ impl Setup {
         let home = PathBuf::from(format!("/home/{USER}"));
         let config = home.join(".config/lumen");
         // Where systemd keeps a user unit's state depends on its version.
-        for old in [".config/lumen", ".config/lumen-transportd", ".local/state/lumen-transportd"] {
+        for old in [
+            ".config/lumen",
+            ".config/lumen-transportd",
+            ".local/state/lumen-transportd",
+            ".config/lumen-captured",
+            ".local/state/lumen-captured",
+        ] {
             let kept = [ErrorKind::NotFound, ErrorKind::ResourceBusy, ErrorKind::ReadOnlyFilesystem];
             match fs::remove_dir_all(home.join(old)) {
                 // Busy or read-only: a test has mounted something there.

@@ -11,30 +11,41 @@ use anyhow::{Result, ensure};
 use lumen_tests::{
     Constellation, Probe,
     constellation::{STAGES, Setup, run, wait},
+    sound::{PipeWire, sinks},
 };
 
 #[test]
 fn nothing_is_left_after_stop() -> Result<()> {
-    after(|_| Ok(()))
+    after(|host| {
+        let pipewire = PipeWire::start(host)?;
+        wait("the session's sink", Duration::from_secs(10), || sinks(host).is_ok_and(|all| all.len() == 1))?;
+        Ok(Some(pipewire))
+    })
 }
 
 #[test]
 fn nothing_is_left_after_kill_nine_of_all_and_stop() -> Result<()> {
     after(|host| {
-        STAGES.into_iter().try_for_each(|stage| run("kill", &["-9", &host.pid(stage)?.to_string()]).map(drop))
+        STAGES
+            .into_iter()
+            .try_for_each(|stage| run("kill", &["-9", &host.pid(stage)?.to_string()]).map(drop))
+            .map(|()| None)
     })
 }
 
-/// Stops a host that streams, after `harm` was done to it.
-fn after(harm: impl Fn(&Constellation) -> Result<()>) -> Result<()> {
+/// Stops a host that streams, after `harm` was done to it, which may give it sound.
+fn after(harm: impl Fn(&Constellation) -> Result<Option<PipeWire>>) -> Result<()> {
     let host = Setup::stamp(&[]).start()?;
     let probe = Probe::allowed(&host)?;
     let streaming = probe.start(&["--seconds", "30"])?;
     wait("the program in the desktop", Duration::from_secs(10), || {
         !host.processes("lumen-stamp").is_empty()
     })?;
-    harm(&host)?;
+    let pipewire = harm(&host)?;
     stop_and_look(&host)?;
+    if pipewire.is_some() {
+        ensure!(sinks(&host)?.is_empty(), "sinks are left: {:?}", sinks(&host)?);
+    }
     streaming.finish()?;
     Ok(())
 }

@@ -6,7 +6,7 @@ use crate::{
     display::{Display, Patterns, Vdisplayd},
     looks::{CLAIMED, Looks},
     run::{self, Common},
-    sound::{self, Desks},
+    sound::{self, Desks, Lead},
 };
 use lumen_ipc::{
     Stage,
@@ -84,6 +84,7 @@ pub async fn serve(mut boot: Boot<Config>) -> Result<(), Exit> {
     let ladder = Ladder::take(&mut boot.stored, boot.config.set_aside.0)?;
     let looks = Looks::adopt(std::mem::take(&mut boot.stored));
     let desks = Desks::new(boot.is_heir);
+    let lead = Lead::of_stage();
     let vdisplayd = Arc::new(Vdisplayd::new(ladder.clone(), desks.clone()));
     let (display, idle, why): (Arc<dyn Display>, _, _) = match boot.config.backend {
         Backend::Auto => {
@@ -103,7 +104,7 @@ pub async fn serve(mut boot: Boot<Config>) -> Result<(), Exit> {
     };
     let pictures = common.clone();
     let sessions = Sessions::new(boot.pulses.clone(), move |seat| run::run(seat, pictures.clone()));
-    let sounds = sound::service::sessions(&common, &sessions, &boot.pulses, boot.is_heir);
+    let sounds = sound::service::sessions(&common, &sessions, &boot.pulses, boot.is_heir, lead.clone());
     let capture = Capture1 { sessions: sessions.clone(), sounds: sounds.clone() };
     let descents = ladder.clone();
     let status = Stage1::new(boot.stage, boot.generation, move |report| {
@@ -119,9 +120,10 @@ pub async fn serve(mut boot: Boot<Config>) -> Result<(), Exit> {
     vdisplayd.connect(bus.clone());
     let clean = {
         let (display, pulses, sounds) = (common.display, boot.pulses.clone(), sounds.clone());
-        move || sound::service::clean(display.clone(), &pulses, sounds.clone())
+        let lead = lead.clone();
+        move || sound::service::clean(display.clone(), &pulses, sounds.clone(), lead.clone())
     };
-    let is_heir = boot.is_heir;
+    let is_to_clean = boot.is_heir || lead.record().is_some();
     let work = async move {
         let fallen = ladder.fallen();
         tokio::pin!(fallen);
@@ -129,7 +131,7 @@ pub async fn serve(mut boot: Boot<Config>) -> Result<(), Exit> {
             Ok(exit) => exit,
             Err(_) => {
                 looks.forget_unclaimed();
-                if is_heir {
+                if is_to_clean {
                     clean();
                 }
                 fallen.await

@@ -7,20 +7,19 @@
 use super::{
     chopper::Chopper,
     error::SoundError,
-    wire::{self, Heard, Said},
+    lead::Lead,
+    output::DefaultOutput,
+    wire::{self, Connection, Said},
 };
 use crate::backends::{
     SourceError,
-    pipewire::context::{context, data_loop, readable},
+    pipewire::context::{data_loop, readable},
 };
 use lumen_ipc::{SessionId, bus::sink_name, sound::Pcm};
 use lumen_stage::clock::now_ns;
 use pipewire::{
-    context::ContextRc,
-    core::{self, CoreRc},
-    loop_::{Loop, LoopRc, Timeout},
+    loop_::{Loop, Timeout},
     node::Node,
-    registry::{self, RegistryRc},
     spa::{pod, utils::Direction},
     stream::{StreamFlags, StreamListener, StreamRc, StreamState},
 };
@@ -56,21 +55,18 @@ enum Phase {
 pub struct Monitor {
     stream_listener: Option<StreamListener<()>>,
     stream: Option<StreamRc>,
-    _core_listener: core::Listener,
-    _registry_listener: registry::Listener,
+    default: Option<DefaultOutput>,
     /// What the daemon was asked to make; it lingers without us.
     made: Option<Node>,
-    registry: RegistryRc,
-    core: CoreRc,
-    context: ContextRc,
-    main: LoopRc,
-    heard: Heard,
+    connection: Connection,
     readable: OwnedFd,
     wish: Wish,
     phase: Phase,
     /// Id of the session's sink.
     sink: Option<u32>,
     chopper: Chopper,
+    /// Set where the default output is to be this session's sink.
+    lead: Option<Lead>,
 }
 
 impl Monitor {
@@ -79,38 +75,42 @@ impl Monitor {
     /// # Errors
     /// libpipewire is incomplete on this machine, or the kernel refuses.
     pub fn open(socket: OwnedFd, wish: Wish) -> Result<Self, SoundError> {
-        pipewire::init();
-        let failed = |what| move |_| SourceError::PipeWire { what };
-        let main = LoopRc::new(None).map_err(failed("making a loop"))?;
-        let context = context(&main)?;
-        let core = context.connect_fd_rc(socket, None).map_err(failed("greeting the daemon"))?;
-        let registry = core.get_registry_rc().map_err(failed("asking for the objects"))?;
-        let heard = Heard::default();
-        let (core_listener, registry_listener) = wire::listen(&core, &registry, &heard);
-        core.sync(0).map_err(failed("asking for the objects"))?;
-        let readable = readable(&main, data_loop(&context))?;
+        let connection = Connection::greet(socket)?;
+        let readable = readable(&connection.main, data_loop(&connection.context))?;
         Ok(Self {
             stream_listener: None,
             stream: None,
-            _core_listener: core_listener,
-            _registry_listener: registry_listener,
+            default: None,
             made: None,
-            registry,
-            core,
-            context,
-            main,
-            heard,
+            connection,
             readable,
             wish,
             phase: Phase::Listing,
             sink: None,
             chopper: Chopper::new(wish.channels),
+            lead: None,
         })
     }
 
     /// What it was made for.
     pub fn wish(&self) -> Wish {
         self.wish
+    }
+
+    /// The default output is to be the session's sink; it is put back by [`Self::destroy`].
+    pub fn lead(&mut self, lead: &Lead) {
+        if self.lead.is_none() {
+            self.lead = Some(lead.clone());
+            self.move_default();
+        }
+    }
+
+    fn move_default(&mut self) {
+        if let (true, Some(lead), Some(default), Some(session)) =
+            (self.is_settled(), &self.lead, &mut self.default, self.wish.sink)
+        {
+            default.lead(session, lead);
+        }
     }
 
     /// Whether the sink is there that programs play into.
@@ -135,12 +135,13 @@ impl Monitor {
     pub fn dispatch(&mut self) -> Result<(), SoundError> {
         self.iterate();
         loop {
-            let said = self.heard.borrow_mut().pop_front();
+            let said = self.connection.heard.borrow_mut().pop_front();
             match said {
                 Some(said) => self.hear(said)?,
                 None => break,
             }
         }
+        self.move_default();
         self.drain();
         match self.phase {
             Phase::Making { until_ns } if until_ns < now_ns() => {
@@ -166,27 +167,37 @@ impl Monitor {
         }
     }
 
-    /// Takes the session's sink away.
+    /// Takes the session's sink away, and before it the default output.
     pub fn destroy(mut self) {
         let Some(sink) = self.sink else { return };
-        let _ = self.registry.destroy_global(sink).into_result();
+        let lead = self.lead.take();
+        let record = lead.as_ref().and_then(Lead::record);
+        let moved = self.default.as_ref().zip(record).map(|(default, record)| {
+            default.put_back(&record);
+            record.session
+        });
+        let _ = self.connection.registry.destroy_global(sink).into_result();
         let until = now_ns() + GOODBYE.as_nanos() as u64;
         while self.sink.is_some() && now_ns() < until {
-            self.main.iterate(Timeout::Finite(GOODBYE / 10));
-            let said: Vec<Said> = self.heard.borrow_mut().drain(..).collect();
+            self.connection.main.iterate(Timeout::Finite(GOODBYE / 10));
             // What is told of the stream at its end is of no matter.
-            said.into_iter().for_each(|said| drop(self.hear(said)));
+            self.connection.said().into_iter().for_each(|said| drop(self.hear(said)));
+        }
+        // Done in the order in which it was asked.
+        if let (Some(lead), Some(session), None) = (lead, moved, self.sink) {
+            lead.forget(session);
         }
     }
 
     fn iterate(&self) {
-        self.main.iterate(Timeout::None);
-        if let Some(data) = data_loop(&self.context) {
+        self.connection.main.iterate(Timeout::None);
+        if let Some(data) = data_loop(&self.connection.context) {
             Loop::iterate(data, Timeout::None);
         }
     }
 
     fn hear(&mut self, said: Said) -> Result<(), SoundError> {
+        let failed = |what| move |_| SourceError::PipeWire { what };
         match said {
             Said::Node { id, name, nick } => return self.found(id, &name, &nick),
             Said::Gone(id) if self.sink == Some(id) => {
@@ -194,10 +205,20 @@ impl Monitor {
                 return Err(SoundError::SinkGone);
             }
             Said::Listed if self.phase == Phase::Listing => return self.listed(),
+            Said::Listed => self.default.iter_mut().for_each(DefaultOutput::settle),
+            Said::Defaults(global) => {
+                let bound = DefaultOutput::bind(&self.connection.registry, &global, &self.connection.heard);
+                self.default = Some(bound.map_err(failed("asking for the default output"))?);
+                self.connection.sync()?;
+            }
+            Said::Chosen(chosen) => self.default.iter_mut().for_each(|default| default.hear(chosen.clone())),
+            Said::Gone(id) if self.default.as_ref().is_some_and(|default| default.id() == id) => {
+                self.default = None;
+            }
             Said::Refused { object: 0, message } => return Err(SoundError::Gone { message }),
             Said::State(StreamState::Error(message)) => return Err(SoundError::Stream { message }),
             Said::State(StreamState::Streaming) => self.phase = Phase::Reading,
-            Said::Gone(_) | Said::Listed | Said::Refused { .. } | Said::State(_) => {}
+            Said::Gone(_) | Said::Refused { .. } | Said::State(_) => {}
         }
         Ok(())
     }
@@ -209,7 +230,7 @@ impl Monitor {
         }
         if nick != wire::nick(self.wish.channels) {
             // One with other channels, of before: what plays into it moves to the new one.
-            let _ = self.registry.destroy_global(id).into_result();
+            let _ = self.connection.registry.destroy_global(id).into_result();
             return Ok(());
         }
         self.sink = Some(id);
@@ -222,7 +243,7 @@ impl Monitor {
     fn listed(&mut self) -> Result<(), SoundError> {
         let Some(session) = self.wish.sink.filter(|_| self.sink.is_none()) else { return self.connect() };
         let properties = wire::sink(session, self.wish.channels);
-        let made = self.core.create_object::<Node>("adapter", &properties);
+        let made = self.connection.core.create_object::<Node>("adapter", &properties);
         self.made = Some(made.map_err(|_| SourceError::PipeWire { what: "making a sink" })?);
         self.phase = Phase::Making { until_ns: later(PATIENCE) };
         Ok(())
@@ -231,9 +252,9 @@ impl Monitor {
     fn connect(&mut self) -> Result<(), SoundError> {
         let failed = |what| move |_| SourceError::PipeWire { what };
         let target = self.wish.sink.map(sink_name);
-        let stream = StreamRc::new(self.core.clone(), "lumen", wire::stream(target.as_deref()));
+        let stream = StreamRc::new(self.connection.core.clone(), "lumen", wire::stream(target.as_deref()));
         let stream = stream.map_err(failed("making a stream"))?;
-        let listener = wire::listen_stream(&stream, &self.heard);
+        let listener = wire::listen_stream(&stream, &self.connection.heard);
         self.stream_listener = Some(listener.map_err(failed("listening to the stream"))?);
         let format = wire::format(self.wish.channels);
         let mut formats: Vec<&pod::Pod> = pod::Pod::from_bytes(&format).into_iter().collect();

@@ -5,6 +5,7 @@
 use super::{
     desks::Desks,
     error::SoundError,
+    lead::Lead,
     monitor::{Monitor, Wish},
     sweep::sweep,
 };
@@ -46,6 +47,8 @@ pub struct Common {
     pub board: Board,
     /// What the pictures know.
     pub desks: Desks,
+    /// Who moves the default output.
+    pub lead: Lead,
     /// Whether there are pictures.
     pub lives: Lives,
     /// What an earlier constellation left is still to be taken away. Not at the stage's start, because asking for PipeWire
@@ -181,8 +184,13 @@ impl Bench {
 
     /// What is to be read as things are now.
     fn wish(&self) -> Wish {
-        let is_users = self.common.desks.is_users(self.seat.session);
-        Wish { sink: (!is_users).then_some(self.seat.session), channels: self.channels }
+        let is_own = self.leads() || !self.common.desks.is_users(self.seat.session);
+        Wish { sink: is_own.then_some(self.seat.session), channels: self.channels }
+    }
+
+    /// Whether the default output is to be this session's sink.
+    fn leads(&self) -> bool {
+        self.common.desks.is_users(self.seat.session) && self.common.lead.claim(self.seat.session)
     }
 
     fn listen(&mut self) {
@@ -190,6 +198,9 @@ impl Bench {
         if let Some(stale) = self.monitor.take_if(|monitor| monitor.wish() != wish) {
             stale.destroy();
             self.due_ns = 0;
+        }
+        if self.leads() {
+            self.monitor.iter_mut().for_each(|monitor| monitor.lead(&self.common.lead));
         }
         let heard = match &mut self.monitor {
             Some(monitor) => monitor.dispatch(),
@@ -207,7 +218,8 @@ impl Bench {
         let socket = connect();
         if socket.is_ok() && self.common.is_unswept.swap(false, Relaxed) {
             let swept = connect().and_then(|socket| {
-                sweep(socket, |session| session == self.seat.session).map_err(Failure::from)
+                let lives = |session| session == self.seat.session || (self.common.lives)(session);
+                sweep(socket, lives, &self.common.lead).map_err(Failure::from)
             });
             if let Err(error) = swept {
                 tracing::warn!("sinks of sessions that are over may be left: {error}");
@@ -281,6 +293,10 @@ impl Bench {
         self.tell(&FromSink::Closing);
         if let Some(monitor) = self.monitor.take() {
             monitor.destroy();
+        }
+        if self.common.lead.give_up(self.seat.session) {
+            // Without PipeWire, or one that does not answer: once it does.
+            self.common.is_unswept.store(true, Relaxed);
         }
         self.common.desks.forget(self.seat.session);
     }

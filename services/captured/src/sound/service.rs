@@ -1,6 +1,7 @@
 //! The sounds of all sessions, beside their pictures.
 
 use super::{
+    lead::Lead,
     run::{self, Common, Lives},
     sweep::sweep,
 };
@@ -24,6 +25,7 @@ pub fn sessions(
     shown: &Sessions<OutputSpec>,
     pulses: &Pulses,
     is_heir: bool,
+    lead: Lead,
 ) -> Sessions<SinkSpec> {
     let shown = shown.clone();
     let lives: Lives = Arc::new(move |session| shown.list().contains(&session));
@@ -33,19 +35,21 @@ pub fn sessions(
         display: pictures.display.clone(),
         board: pictures.board.clone(),
         desks: pictures.desks.clone(),
+        lead,
         lives,
         is_unswept: Arc::new(AtomicBool::new(!is_heir)),
     };
     Sessions::new(pulses.clone(), move |seat| run::run(seat, common.clone()))
 }
 
-/// Takes away, on a thread of its own, the sinks of sessions that are not among `sounds`.
-pub fn clean(display: Arc<dyn Display>, pulses: &Pulses, sounds: Sessions<SinkSpec>) {
+/// Takes away, on a thread of its own, the sinks of sessions that are not among `sounds`, and puts back the default output that
+/// one of them had moved.
+pub fn clean(display: Arc<dyn Display>, pulses: &Pulses, sounds: Sessions<SinkSpec>, lead: Lead) {
     let pulse = pulses.register();
     let work = move || {
         // Without PipeWire there are no sinks.
         let Ok(socket) = display.sound(NOBODY, &pulse) else { return };
-        match sweep(socket, |session| sounds.list().contains(&session)) {
+        match sweep(socket, |session| sounds.list().contains(&session), &lead) {
             Ok(0) => {}
             Ok(count) => tracing::info!("took away {count} sinks of sessions that are over"),
             Err(error) => tracing::warn!("sinks of sessions that are over may be left: {error}"),

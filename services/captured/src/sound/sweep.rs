@@ -2,12 +2,14 @@
 
 use super::{
     error::SoundError,
-    wire::{self, Heard, Said},
+    lead::Lead,
+    output::DefaultOutput,
+    wire::{Connection, Said},
 };
-use crate::backends::{SourceError, pipewire::context::context};
+use crate::backends::SourceError;
 use lumen_ipc::{SessionId, bus::SINK_PREFIX};
 use lumen_stage::clock::now_ns;
-use pipewire::loop_::{LoopRc, Timeout};
+use pipewire::loop_::Timeout;
 use std::{os::fd::OwnedFd, time::Duration};
 
 /// How long the daemon may take to list its objects, and to forget some.
@@ -15,40 +17,48 @@ const PATIENCE: Duration = Duration::from_millis(500);
 /// One turn of the loop.
 const TURN: Duration = Duration::from_millis(20);
 
-/// Takes away the sinks of all sessions but those that `lives` knows; how many.
+/// Takes away the sinks of all sessions but those that `lives` knows, and puts back the default output of one that `lead` says
+/// had moved it; how many.
 ///
 /// # Errors
 /// The daemon does not answer.
-pub fn sweep(socket: OwnedFd, lives: impl Fn(SessionId) -> bool) -> Result<usize, SoundError> {
-    pipewire::init();
-    let failed = |what| move |_| SourceError::PipeWire { what };
-    let main = LoopRc::new(None).map_err(failed("making a loop"))?;
-    let context = context(&main)?;
-    let core = context.connect_fd_rc(socket, None).map_err(failed("greeting the daemon"))?;
-    let registry = core.get_registry_rc().map_err(failed("asking for the objects"))?;
-    let heard = Heard::default();
-    let _listeners = wire::listen(&core, &registry, &heard);
+pub fn sweep(socket: OwnedFd, lives: impl Fn(SessionId) -> bool, lead: &Lead) -> Result<usize, SoundError> {
+    let connection = Connection::greet(socket)?;
     let (mut swept, mut rounds) = (0, 0);
     let until = now_ns() + PATIENCE.as_nanos() as u64;
-    core.sync(0).map_err(failed("asking for the objects"))?;
-    // The second answer comes when what was asked after the first is done.
-    while rounds < 2 && now_ns() < until {
-        main.iterate(Timeout::Finite(TURN));
-        let said: Vec<Said> = heard.borrow_mut().drain(..).collect();
-        for said in said {
+    let mut default: Option<DefaultOutput> = None;
+    let left = lead.record().filter(|record| !lives(record.session));
+    // The second answer comes when what was asked after the first is done: until then it is told what is the default. What is
+    // then put back is there with the third.
+    let last = if left.is_some() { 3 } else { 2 };
+    while rounds < last && now_ns() < until {
+        connection.main.iterate(Timeout::Finite(TURN));
+        for said in connection.said() {
             match said {
                 Said::Node { id, name, .. } if is_left(&name, &lives) => {
-                    let _ = registry.destroy_global(id).into_result();
+                    let _ = connection.registry.destroy_global(id).into_result();
                     swept += 1;
                 }
+                Said::Defaults(global) => {
+                    let bound = DefaultOutput::bind(&connection.registry, &global, &connection.heard);
+                    let failed = |_| SourceError::PipeWire { what: "asking for the default output" };
+                    default = Some(bound.map_err(failed)?);
+                }
+                Said::Chosen(chosen) => default.iter_mut().for_each(|default| default.hear(chosen.clone())),
                 Said::Listed => {
                     rounds += 1;
-                    core.sync(0).map_err(failed("asking for the objects"))?;
+                    if let (2, Some(default), Some(record)) = (rounds, &default, &left) {
+                        default.put_back(record);
+                    }
+                    connection.sync()?;
                 }
                 Said::Refused { object: 0, message } => return Err(SoundError::Gone { message }),
                 _ => {}
             }
         }
+    }
+    if let (Some(record), true, true) = (left, default.is_some(), rounds == last) {
+        lead.forget(record.session);
     }
     Ok(swept)
 }

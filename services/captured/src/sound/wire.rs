@@ -1,10 +1,13 @@
 //! What PipeWire is told of sinks and streams, and what it says of them.
 
+use crate::backends::{SourceError, pipewire::context::context};
 use lumen_ipc::{SessionId, bus::sink_name, sound::RATE};
 use pipewire::{
+    context::ContextRc,
     core::{self, CoreRc},
+    loop_::LoopRc,
     properties::{PropertiesBox, properties},
-    registry::{self, RegistryRc},
+    registry::{self, GlobalObject, RegistryRc},
     spa::{
         param::{
             ParamType,
@@ -16,7 +19,7 @@ use pipewire::{
     stream::{StreamListener, StreamRc, StreamState},
     types::ObjectType,
 };
-use std::{cell::RefCell, collections::VecDeque, io::Cursor, rc::Rc};
+use std::{cell::RefCell, collections::VecDeque, io::Cursor, os::fd::OwnedFd, rc::Rc};
 
 /// The channels of 7.1, of which 5.1 and stereo have the first; as clients have them.
 const CHANNELS: [(u32, &str); 8] = [
@@ -35,6 +38,10 @@ const CHANNELS: [(u32, &str); 8] = [
 pub(super) enum Said {
     /// There is a node.
     Node { id: u32, name: String, nick: String },
+    /// There is the metadata that says which sink is the default.
+    Defaults(GlobalObject<PropertiesBox>),
+    /// This is chosen as the default sink.
+    Chosen(Option<String>),
     /// The object with this id is gone.
     Gone(u32),
     /// All that was asked before has been told.
@@ -48,12 +55,47 @@ pub(super) enum Said {
 /// Where callbacks put what they hear.
 pub(super) type Heard = Rc<RefCell<VecDeque<Said>>>;
 
+/// A connection that lists what there is, and answers [`Said::Listed`] when it has. Fields are dropped from the first to the
+/// last: libpipewire wants listeners gone before what they listen to.
+pub(super) struct Connection {
+    _listeners: (core::Listener, registry::Listener),
+    pub registry: RegistryRc,
+    pub core: CoreRc,
+    pub context: ContextRc,
+    pub main: LoopRc,
+    pub heard: Heard,
+}
+
+impl Connection {
+    /// Greets the daemon behind `socket`.
+    pub fn greet(socket: OwnedFd) -> Result<Self, SourceError> {
+        pipewire::init();
+        let failed = |what| move |_| SourceError::PipeWire { what };
+        let main = LoopRc::new(None).map_err(failed("making a loop"))?;
+        let context = context(&main)?;
+        let core = context.connect_fd_rc(socket, None).map_err(failed("greeting the daemon"))?;
+        let registry = core.get_registry_rc().map_err(failed("asking for the objects"))?;
+        let heard = Heard::default();
+        let listeners = listen(&core, &registry, &heard);
+        let this = Self { _listeners: listeners, registry, core, context, main, heard };
+        this.sync()?;
+        Ok(this)
+    }
+
+    /// Asks for one more [`Said::Listed`], which comes when all that was asked before is done.
+    pub fn sync(&self) -> Result<(), SourceError> {
+        let asked = self.core.sync(0).map(drop);
+        asked.map_err(|_| SourceError::PipeWire { what: "asking for the objects" })
+    }
+
+    /// What was said since the last time.
+    pub fn said(&self) -> Vec<Said> {
+        self.heard.borrow_mut().drain(..).collect()
+    }
+}
+
 /// Hears a connection and what it lists.
-pub(super) fn listen(
-    core: &CoreRc,
-    registry: &RegistryRc,
-    heard: &Heard,
-) -> (core::Listener, registry::Listener) {
+fn listen(core: &CoreRc, registry: &RegistryRc, heard: &Heard) -> (core::Listener, registry::Listener) {
     let [listed, refused, found, gone] = std::array::from_fn(|_| heard.clone());
     let core = core
         .add_listener_local()
@@ -65,10 +107,15 @@ pub(super) fn listen(
     let registry = registry
         .add_listener_local()
         .global(move |object| {
-            let Some(properties) = object.props.filter(|_| object.type_ == ObjectType::Node) else { return };
-            let [name, nick] =
-                ["node.name", "node.nick"].map(|key| properties.get(key).unwrap_or_default().to_owned());
-            found.borrow_mut().push_back(Said::Node { id: object.id, name, nick });
+            let Some(properties) = object.props else { return };
+            let [name, nick, metadata] = ["node.name", "node.nick", "metadata.name"]
+                .map(|key| properties.get(key).unwrap_or_default().to_owned());
+            let said = match object.type_ {
+                ObjectType::Node => Said::Node { id: object.id, name, nick },
+                ObjectType::Metadata if metadata == "default" => Said::Defaults(object.to_owned()),
+                _ => return,
+            };
+            found.borrow_mut().push_back(said);
         })
         .global_remove(move |id| gone.borrow_mut().push_back(Said::Gone(id)))
         .register();

@@ -21,8 +21,13 @@ use std::{
 /// Modules without which there is no connection and no stream: the first speaks with the daemon, the second shares buffers
 /// with it. The third because libpipewire makes a stream's node by the adapter's factory, and fails with "no adapter
 /// factory found" without it, although that of pictures converts nothing.
-const MODULES: [&CStr; 3] =
-    [c"libpipewire-module-protocol-native", c"libpipewire-module-client-node", c"libpipewire-module-adapter"];
+/// The last knows what the default output is.
+const MODULES: [&CStr; 4] = [
+    c"libpipewire-module-protocol-native",
+    c"libpipewire-module-client-node",
+    c"libpipewire-module-adapter",
+    c"libpipewire-module-metadata",
+];
 
 /// What makes sound what a stream asks for, and where it lies.
 const PLUGINS: [(&CStr, &CStr); 2] = [
