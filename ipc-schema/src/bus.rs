@@ -26,6 +26,8 @@ pub struct OutputSpec {
     pub cursor: Option<String>,
     /// `"dmabuf"`: the reader would rather import GPU memory. Absent: memfds, which every encoder reads.
     pub memory: Option<String>,
+    /// How many channels the sink has that the session's programs play into: 2, 6 or 8. Absent: 2.
+    pub channels: Option<u32>,
 }
 
 /// What is to be streamed: the argument of `Encode1.Open`.
@@ -46,6 +48,8 @@ pub struct StreamSpec {
     pub repeat_mhz: Option<u32>,
     /// Whether pictures may refer to older ones than the one before, so that a loss costs no IDR. Absent: they may not.
     pub references: Option<bool>,
+    /// As in [`OutputSpec::channels`].
+    pub channels: Option<u32>,
     /// `"h264"`.
     pub codec: String,
     /// Bits a second for the encoded pictures at the start.
@@ -173,6 +177,7 @@ impl StreamSpec {
             app: self.app.clone(),
             cursor: self.cursor.clone(),
             memory: None,
+            channels: self.channels,
         }
     }
 }

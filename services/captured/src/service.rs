@@ -50,9 +50,11 @@ impl Capture1 {
         require_stage(bus, &header, Stage::Encoded).await?;
         let session = session_id(session)?;
         spec.mode().map_err(|error| CallError::Request(error.to_string()))?;
+        let sink = check(SinkSpec { channels: spec.channels.unwrap_or(STEREO) })?;
         if !self.sounds.list().contains(&session) {
-            // Nobody reads it yet; but the sink must be there before the program on the Output is.
-            drop(self.sounds.open(session, SinkSpec { channels: STEREO }));
+            // Nobody reads it yet; but the sink must be there before the program on the Output is, and with all its channels,
+            // because a program whose sink is made anew is moved to any other one meanwhile.
+            drop(self.sounds.open(session, sink));
         }
         Ok(self.sessions.open(session, spec)?.into())
     }
@@ -68,12 +70,16 @@ impl Capture1 {
     ) -> Result<zbus::OwnedFd, CallError> {
         require_stage(bus, &header, Stage::Encoded).await?;
         let session = session_id(session)?;
-        if !matches!(spec.channels, STEREO | 6 | 8) {
-            let text = format!("{} channels are not 2, 6 or 8\nask for 2", spec.channels);
-            return Err(CallError::Request(text));
-        }
-        Ok(self.sounds.open(session, spec)?.into())
+        Ok(self.sounds.open(session, check(spec)?)?.into())
     }
+}
+
+/// What can be played into.
+fn check(spec: SinkSpec) -> Result<SinkSpec, CallError> {
+    if matches!(spec.channels, STEREO | 6 | 8) {
+        return Ok(spec);
+    }
+    Err(CallError::Request(format!("{} channels are not 2, 6 or 8\nask for 2", spec.channels)))
 }
 
 /// The stage's work, from its first line after boot to its stop.

@@ -152,6 +152,7 @@ mod tests {
             cursor: None,
             repeat_mhz: None,
             references: None,
+            channels: None,
             codec: "h264".into(),
             bitrate_bps: 10_000_000,
         }

@@ -57,6 +57,7 @@ pub fn check(launch: &Launch) -> Result<Request, Refused> {
             cursor: launch.is_pointer_separate.then(|| SEPARATE.to_owned()),
             repeat_mhz: None,
             references: None,
+            channels: None,
             codec: "h264".into(),
             bitrate_bps: launch.bitrate_bps,
         },

@@ -140,6 +140,7 @@ async fn reader(boot: Boot<IgnoredAny>) -> Result<(), Exit> {
         cursor: None,
         repeat_mhz: None,
         references: None,
+        channels: None,
         codec: "h264".into(),
         bitrate_bps: 1_000_000,
     };

@@ -79,6 +79,7 @@ fn spec(apart: bool) -> StreamSpec {
         cursor: apart.then(|| "separate".into()),
         repeat_mhz: None,
         references: None,
+        channels: None,
         codec: "h264".into(),
         bitrate_bps: 10_000_000,
     }

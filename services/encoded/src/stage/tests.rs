@@ -19,6 +19,7 @@ fn spec() -> StreamSpec {
         cursor: None,
         repeat_mhz: None,
         references: None,
+        channels: None,
         codec: "h264".into(),
         bitrate_bps: 10_000_000,
     }

@@ -79,6 +79,7 @@ pub fn spec(width: u32, height: u32) -> StreamSpec {
         cursor: None,
         repeat_mhz: None,
         references: None,
+        channels: None,
         codec: "h264".into(),
         bitrate_bps: 10_000_000,
     }

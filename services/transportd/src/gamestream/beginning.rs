@@ -8,7 +8,7 @@ use std::{
 
 use lumen_core::{Timestamp, control, trust::Fingerprint};
 use lumen_gamestream::{
-    http::LaunchQuery,
+    http::{LaunchQuery, Surround},
     keys::SessionKey,
     parity,
     rtsp::{StreamConfig, Tokens},
@@ -110,7 +110,7 @@ pub(super) async fn warm<U: Upstream>(
         let advice = "Choose another resolution in the client's settings.";
         failed(Failure::new(FailureClass::Request, format!("On this host {error}."), advice))
     })?;
-    let spec = spec(mode, app.name.clone(), FIRST_BITRATE);
+    let spec = spec(mode, app.name.clone(), launch.surround);
     let link = grounds.upstream.open_encoder(session, &spec).await.map_err(failed)?;
     let generation = grounds.generation;
     let shown = tokio::task::spawn_blocking(move || first_picture(link, generation)).await;
@@ -175,7 +175,7 @@ fn failed(failure: Failure) -> Refused {
     Refused::Failed { text: failure.text, advice: failure.advice }
 }
 
-fn spec(mode: Mode, app: Option<String>, bitrate_bps: u32) -> StreamSpec {
+fn spec(mode: Mode, app: Option<String>, surround: Surround) -> StreamSpec {
     StreamSpec {
         width: mode.width,
         height: mode.height,
@@ -184,8 +184,9 @@ fn spec(mode: Mode, app: Option<String>, bitrate_bps: u32) -> StreamSpec {
         cursor: None,
         repeat_mhz: None,
         references: None,
+        channels: Some(surround.channels().into()),
         codec: "h264".into(),
-        bitrate_bps,
+        bitrate_bps: FIRST_BITRATE,
     }
 }
 

@@ -334,6 +334,7 @@ fn request(fixed: &Fixed, record: &Record) -> Request {
             repeat_mhz: record.terms().map(|terms| terms.config.centi_hz * 5),
             // One that takes a single reference makes no room for more.
             references: record.terms().map(|terms| !terms.config.single_reference),
+            channels: record.terms().map(|terms| terms.config.audio.surround.channels().into()),
             codec: "h264".into(),
             bitrate_bps: record.bitrate(),
         },
