@@ -11,6 +11,7 @@
 
 pub mod cutter;
 pub mod datagrams;
+pub mod early;
 pub mod figures;
 pub mod flight;
 pub mod inlet;

@@ -16,6 +16,7 @@ use lumen_stage::clock::now_ns;
 use rustix::event::{EventfdFlags, eventfd};
 
 use super::{
+    early::Early,
     inlet,
     outlet::{Destination, Outlet},
     proof::{Claim, Proof, Reader},
@@ -138,6 +139,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub struct Paths {
     reader: Reader,
     paths: RwLock<HashMap<Claim, Arc<Path>>>,
+    /// Locked inside `paths`, so that no session comes between a look for it and its ping's place here.
+    early: Mutex<Early>,
     strangers: AtomicU64,
 }
 
@@ -151,15 +154,19 @@ pub struct Listed {
 impl Paths {
     /// None yet; `reader` is the protocol's.
     pub fn new(reader: Reader) -> Self {
-        Self { reader, paths: RwLock::default(), strangers: AtomicU64::new(0) }
+        Self { reader, paths: RwLock::default(), early: Mutex::default(), strangers: AtomicU64::new(0) }
     }
 
-    /// Lists `path`; `None` if its claim is in use already.
+    /// Lists `path`, which then knows what came before it; `None` if its claim is in use already.
     pub fn list(self: &Arc<Self>, path: Arc<Path>) -> Option<Listed> {
         let claim = path.claim;
         let mut paths = self.paths.write().unwrap_or_else(PoisonError::into_inner);
         if paths.contains_key(&claim) {
             return None;
+        }
+        let early = lock(&self.early).take(claim, now_ns());
+        if let Some((mut datagram, place)) = early {
+            path.handle(&mut datagram, place);
         }
         paths.insert(claim, path);
         Some(Listed { paths: self.clone(), claim })
@@ -171,7 +178,7 @@ impl Paths {
         !paths.contains_key(&claim)
     }
 
-    /// Datagrams that belong to no session.
+    /// Datagrams that belonged to no session when they came.
     pub fn strangers(&self) -> u64 {
         self.strangers.load(Relaxed)
     }
@@ -179,7 +186,11 @@ impl Paths {
     fn handle(&self, datagram: &mut [u8], place: Destination) {
         let path = (self.reader)(datagram).and_then(|claim| {
             let paths = self.paths.read().unwrap_or_else(PoisonError::into_inner);
-            paths.get(&claim).cloned()
+            let path = paths.get(&claim).cloned();
+            if path.is_none() {
+                lock(&self.early).keep(claim, datagram, place, now_ns());
+            }
+            path
         });
         match path {
             Some(path) => path.handle(datagram, place),
@@ -289,6 +300,21 @@ mod tests {
         assert!(paths.list(path.clone()).is_none());
         drop(listed);
         assert!(paths.list(path).is_some());
+    }
+
+    /// Sabotage: forget pings of sessions that are not listed yet, or take one for another session's.
+    #[test]
+    fn a_ping_that_comes_before_its_session_opens_its_path() {
+        let (paths, _, _) = setup();
+        let paths = Arc::new(Paths { reader: Claim::of_ping, ..Arc::into_inner(paths).unwrap() });
+        let ping = |token: &[u8]| [token, &1u32.to_be_bytes()].concat();
+        paths.handle(&mut ping(b"0123456789abcdef"), place(1));
+        paths.handle(&mut ping(b"0123456789abcdeX"), place(2));
+        let record = Arc::new(Record::make(&fixed(1), 1).unwrap());
+        let bell = Arc::new(Bell::new().unwrap());
+        let path = Arc::new(Path::new(Proof::Token(*b"0123456789abcdef"), bell, record));
+        let _listed = paths.list(path.clone()).unwrap();
+        assert_eq!(path.destination(), Some(place(1)));
     }
 
     /// Sabotage: believe a ping with another session's token, or the four bytes of clients without sessions.
