@@ -152,6 +152,9 @@ pub(super) fn sink(session: SessionId, channels: usize) -> PropertiesBox {
         // Never the default one of a machine that has another.
         "priority.session" => "0",
         "priority.driver" => "0",
+        // WirePlumber 0.4.13, of Debian 12, suspends a sink 5 s after it fell idle, and crashes where it is gone by then: all
+        // programs of all sessions, and the user's, are silent until it runs again.
+        "session.suspend-timeout-seconds" => "0",
     }
 }
 
