@@ -9,7 +9,15 @@ const LAYOUT: Layout = Layout { width: 64, height: 64, stride: 256, format: Pixe
 const MODE: Mode = Mode { width: 64, height: 64, refresh_mhz: 0 };
 
 fn spec(width: u32) -> OutputSpec {
-    OutputSpec { width, height: 64, refresh_mhz: 60_000, app: None, cursor: None, memory: None, channels: None }
+    OutputSpec {
+        width,
+        height: 64,
+        refresh_mhz: 60_000,
+        app: None,
+        cursor: None,
+        memory: None,
+        channels: None,
+    }
 }
 
 fn session() -> Session {
