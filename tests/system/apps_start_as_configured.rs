@@ -1,7 +1,8 @@
 //! Apps of apps.toml and of the user's launchers: listed to a Moonlight client, started in their session's desktop, and
 //! what was done for them is undone. An app that ends at once, forks, or whose preparation fails is told as that.
 //!
-//! Sabotage: leave out `undo`, let the unit end with the first process, or list a launcher's games without the launcher.
+//! Sabotage: leave out `undo`, let the unit end with the first process, list a launcher's games without the launcher, or wait in
+//! vdisplayd's loop for what is done before an app.
 
 use std::{
     fs,
@@ -83,6 +84,9 @@ prep = [{ do = ["note", "on"], undo = ["note", "off"] }, { undo = ["note", "seco
 [apps.unprepared]
 command = ["short"]
 prep = [{ do = ["note", "tried"], undo = ["note", "untried"] }, { do = ["false"] }]
+[apps.slow]
+command = ["short"]
+prep = [{ do = ["lull"] }]
 [apps.stays]
 command = ["stays"]
 directory = "~/bin"
@@ -98,6 +102,7 @@ fn host() -> Result<Constellation> {
     }
     for (name, lines) in [
         ("note", "echo \"$1\" >> ~/diary"),
+        ("lull", "sleep 6; echo lulled >> ~/diary"),
         ("short", "echo short >> ~/diary; exit 3"),
         ("forks", "echo forks >> ~/diary; (sleep 2; echo child >> ~/diary) & exit 0"),
         ("stays", "echo \"stays $PWD $COLOUR\" >> ~/diary; exec sleep 100"),
@@ -136,7 +141,20 @@ fn apps_start_as_configured() -> Result<()> {
         ensure!(diary().last().map(String::as_str) == Some(asked), "{name}: {:?}", diary());
     }
     what_is_done_is_undone(&host)?;
-    ends_are_told(&host)
+    ends_are_told(&host)?;
+    nobody_waits_for_anothers_preparation(&host)
+}
+
+fn nobody_waits_for_anothers_preparation(host: &Constellation) -> Result<()> {
+    fs::remove_file(home("diary"))?;
+    let [slow, quick] = [Probe::allowed(host)?, Probe::allowed(host)?];
+    let waiting = slow.start(&["--seconds", "1", "--app", "slow"])?;
+    std::thread::sleep(Duration::from_secs(1));
+    quick.stream(&["--seconds", "1"])?.success()?;
+    ensure!(diary().is_empty(), "the other one was streamed to only after {:?}", diary());
+    waiting.finish()?.success()?;
+    ensure!(diary() == ["lulled", "short"], "{:?}", diary());
+    Ok(())
 }
 
 /// By the end of the session, and by systemd when every stage is killed.

@@ -45,6 +45,13 @@ pub enum Order {
     },
     /// The captured on the bus is now this process, or there is none.
     Captured(Option<u32>),
+    /// An app has started, or not.
+    AppStarted {
+        /// Whose.
+        session: SessionId,
+        /// True if it did not run before.
+        started: Result<bool, Failure>,
+    },
     /// The app of `session` may have ended.
     AppEnded(SessionId),
     /// Something changed in the user's desktop.

@@ -4,7 +4,8 @@
 //!
 //! An app in the user's GNOME waits until its Output's monitor is there and laid out, so that its windows open on it.
 
-use lumen_ipc::{Failure, SessionId, Stage};
+use lumen_ipc::{Failure, SessionId, Stage, bus::Source};
+use tokio::{sync::oneshot, task::AbortHandle};
 use zbus::object_server::SignalEmitter;
 
 use crate::{
@@ -15,6 +16,24 @@ use crate::{
     run::Run,
 };
 
+/// An app that starts, in a task of its own: what is done before it may take seconds, and other sessions do not wait for it.
+#[derive(Debug)]
+pub struct Starting {
+    task: AbortHandle,
+    asked: Option<Asked>,
+}
+
+/// The captured that is answered when the app has started.
+#[derive(Debug)]
+pub struct Asked {
+    /// Where the answer goes.
+    pub answer: oneshot::Sender<Result<Source, Failure>>,
+    /// What it is if all goes well.
+    pub source: Source,
+    /// Whether the Output was made for it, and goes again if its app does not start.
+    pub fresh: bool,
+}
+
 /// An app that is to run on an Output.
 #[derive(Debug)]
 pub struct Waiting {
@@ -24,6 +43,13 @@ pub struct Waiting {
     pub made: Made,
     /// Whether the Output was made just now.
     pub fresh: bool,
+}
+
+impl Asked {
+    fn agree(self) {
+        // A caller that died meanwhile needs no answer; its name is gone from the bus as well.
+        let _ = self.answer.send(Ok(self.source));
+    }
 }
 
 impl Run {
@@ -40,22 +66,21 @@ impl Run {
     }
 
     /// Starts the app of `session` if its Output is `ready`, else as soon as it is.
-    ///
-    /// # Errors
-    /// It is ready, and its app does not start.
-    pub(crate) async fn expect_app(
-        &mut self,
-        session: SessionId,
-        waiting: Waiting,
-        ready: bool,
-    ) -> Result<(), Failure> {
+    pub(crate) fn expect_app(&mut self, session: SessionId, waiting: Waiting, ready: bool) {
         if let Err(error) = self.places.write(session, "app", &waiting.app.name) {
             tracing::warn!(SESSION = %session, "a restart of vdisplayd may cost this app: {error}");
         }
         self.waiting.insert(session, waiting);
-        match ready {
-            true => self.start(session).await,
-            false => Ok(()),
+        if ready {
+            self.start_waiting(session);
+        }
+    }
+
+    /// Answers who asked for the Output of `session`: now, or when the app that starts on it has started.
+    pub(crate) fn answer(&mut self, session: SessionId, asked: Asked) {
+        match self.starting.get_mut(&session) {
+            Some(starting) => starting.asked = Some(asked),
+            None => asked.agree(),
         }
     }
 
@@ -72,37 +97,68 @@ impl Run {
             Ok(app) => {
                 self.waiting.insert(session, Waiting { app, made, fresh: false });
                 if self.backend.is_ready(session) {
-                    self.start_waiting(session).await;
+                    self.start_waiting(session);
                 }
             }
             Err(failure) => self.set_app(session, format!("does not start: {failure}")),
         }
     }
 
-    /// Starts the app that waits for the Output of `session`, if one does; nobody waits to hear whether it starts, so
-    /// that the client is told if it does not.
-    pub(crate) async fn start_waiting(&mut self, session: SessionId) {
-        if let Err(failure) = self.start(session).await {
-            self.tell_end(session, &failure.text, &failure.advice, false).await;
+    /// Starts the app that waits for the Output of `session`, if one does, unless it starts already;
+    /// [`Order::AppStarted`] says how that went.
+    pub(crate) fn start_waiting(&mut self, session: SessionId) {
+        let Some(waiting) = self.waiting.remove(&session) else { return };
+        if self.starting.contains_key(&session) {
+            return;
+        }
+        let (apps, orders) = (self.apps.clone(), self.orders.clone());
+        let task = tokio::spawn(async move {
+            let started = apps.ensure(session, &waiting.app, &waiting.made, waiting.fresh).await;
+            // Nobody listens when vdisplayd stops.
+            let _ = orders.send(Order::AppStarted { session, started }).await;
+        });
+        self.starting.insert(session, Starting { task: task.abort_handle(), asked: None });
+    }
+
+    /// The app of `session` runs (true: since now), or does not. Who asked for the Output is told; if nobody did, the
+    /// client is told what went wrong.
+    pub(crate) async fn handle_started(&mut self, session: SessionId, started: Result<bool, Failure>) {
+        // Of an Output that was taken away meanwhile: its app was stopped.
+        let Some(Starting { asked, .. }) = self.starting.remove(&session) else { return };
+        match (started, asked) {
+            (Ok(is_new), asked) => {
+                if is_new {
+                    self.watch_app(session);
+                }
+                if !self.backend.make_way(session) {
+                    let _ = std::fs::remove_file(self.places.file(session, "app"));
+                }
+                self.describe_app(session, false).await;
+                asked.into_iter().for_each(Asked::agree);
+            }
+            (Err(failure), asked) => {
+                tracing::warn!(SESSION = %session, "{failure}");
+                self.set_app(session, failure.text.clone());
+                match asked {
+                    Some(asked) if asked.fresh => {
+                        self.take_away(session).await;
+                        self.show_failure(session, &failure);
+                        // A caller that died meanwhile needs no answer.
+                        let _ = asked.answer.send(Err(failure));
+                    }
+                    Some(asked) => asked.agree(),
+                    None => self.tell_end(session, &failure.text, &failure.advice, false).await,
+                }
+            }
         }
     }
 
-    async fn start(&mut self, session: SessionId) -> Result<(), Failure> {
-        let Some(Waiting { app, made, fresh }) = self.waiting.remove(&session) else { return Ok(()) };
-        match self.apps.ensure(session, &app, &made, fresh).await {
-            Ok(true) => self.watch_app(session),
-            Ok(false) => {}
-            Err(failure) => {
-                tracing::warn!(SESSION = %session, "{failure}");
-                self.set_app(session, failure.text.clone());
-                return Err(failure);
-            }
+    /// The app of `session` is not to start any more.
+    pub(crate) fn forget_app(&mut self, session: SessionId) {
+        self.waiting.remove(&session);
+        if let Some(starting) = self.starting.remove(&session) {
+            starting.task.abort();
         }
-        if !self.backend.make_way(session) {
-            let _ = std::fs::remove_file(self.places.file(session, "app"));
-        }
-        self.describe_app(session, false).await;
-        Ok(())
     }
 
     /// Has [`Order::AppEnded`] sent when the app's main process ends.

@@ -39,7 +39,7 @@ use crate::{
     logind::Inhibitor,
     notices::Notices,
     places::Places,
-    programs::Waiting,
+    programs::{Asked, Starting, Waiting},
     recover,
     shown::{Shown, ShownOutput},
     sleep::SleepWatch,
@@ -64,6 +64,8 @@ pub struct Run {
     pub(crate) orders: mpsc::Sender<Order>,
     /// Apps that wait for their Output's monitor.
     pub(crate) waiting: BTreeMap<SessionId, Waiting>,
+    /// Apps that start now.
+    pub(crate) starting: BTreeMap<SessionId, Starting>,
     /// Sessions whose Output was made since our start and on which no Seat was opened yet.
     untouched: BTreeSet<SessionId>,
     /// `None` until the stage has its name.
@@ -140,6 +142,7 @@ impl Run {
             shown,
             orders,
             waiting: BTreeMap::new(),
+            starting: BTreeMap::new(),
             untouched: BTreeSet::new(),
             bus: None,
             pulses,
@@ -211,12 +214,14 @@ impl Run {
     async fn handle(&mut self, order: Order) {
         match order {
             Order::Acquire { session, spec, holder, answer } => {
-                let source = self.acquire(session, &spec, holder).await;
-                if let Err(failure) = &source {
-                    self.show_failure(session, failure);
+                match self.acquire(session, &spec, holder).await {
+                    Ok((source, fresh)) => self.answer(session, Asked { answer, source, fresh }),
+                    Err(failure) => {
+                        self.show_failure(session, &failure);
+                        // As in `Asked::agree`.
+                        let _ = answer.send(Err(failure));
+                    }
                 }
-                // A caller that died meanwhile needs no answer; its name is gone from the bus as well.
-                let _ = answer.send(source);
             }
             Order::Release { session, answer } => {
                 if self.displays.handle_release(session, now_ns()) {
@@ -233,18 +238,19 @@ impl Run {
                 let _ = answer.send(seat);
             }
             Order::Captured(pid) => self.displays.handle_captured(pid, now_ns()),
+            Order::AppStarted { session, started } => self.handle_started(session, started).await,
             Order::AppEnded(session) => self.describe_app(session, true).await,
             Order::Sleeps(sleeps) => self.tell_sleep(sleeps).await,
             Order::Desk => {
                 for session in self.backend.look().await {
-                    self.start_waiting(session).await;
+                    self.start_waiting(session);
                 }
             }
         }
     }
 
     /// Told once, because captured asks again and again while a desktop is locked.
-    fn show_failure(&self, session: SessionId, failure: &Failure) {
+    pub(crate) fn show_failure(&self, session: SessionId, failure: &Failure) {
         let text = Some(failure.to_string());
         let mut shown = self.shown.lock();
         if shown.failure != text {
@@ -253,12 +259,13 @@ impl Run {
         }
     }
 
+    /// What captured is told, and whether the Output was made just now.
     async fn acquire(
         &mut self,
         session: SessionId,
         spec: &OutputSpec,
         holder: u32,
-    ) -> Result<Source, Failure> {
+    ) -> Result<(Source, bool), Failure> {
         failpoint::at(recover::ASKED);
         self.displays.room(session)?;
         let asked = Mode { width: spec.width, height: spec.height, refresh_mhz: spec.refresh_mhz };
@@ -268,7 +275,7 @@ impl Run {
             None => None,
         };
         for ready in beating(self.pulse.as_ref(), self.backend.await_others(session)).await {
-            self.start_waiting(ready).await;
+            self.start_waiting(ready);
         }
         let acquired = match beating(self.pulse.as_ref(), self.backend.acquire(session, mode)).await {
             Ok(acquired) => acquired,
@@ -286,18 +293,14 @@ impl Run {
         let wanted = acquired.made.backend == "sway-headless" || spec.app.is_some();
         if let Some(app) = app.filter(|_| wanted) {
             let waiting = Waiting { app, made: acquired.made.clone(), fresh: acquired.fresh };
-            let pulse = self.pulse.clone();
-            let started = beating(pulse.as_ref(), self.expect_app(session, waiting, acquired.ready)).await;
-            if let (Err(failure), true) = (started, acquired.fresh) {
-                self.take_away(session).await;
-                return Err(failure);
-            }
+            self.expect_app(session, waiting, acquired.ready);
         }
         if acquired.fresh {
             self.untouched.insert(session);
             tracing::info!(SESSION = %session, "{mode} on {}: {}", acquired.made.backend, acquired.made.why);
         }
-        Ok(source(acquired))
+        let fresh = acquired.fresh;
+        Ok((source(acquired), fresh))
     }
 
     /// From now on `holder` needs the Output of `session`.
@@ -334,9 +337,9 @@ impl Run {
         }
     }
 
-    async fn take_away(&mut self, session: SessionId) {
+    pub(crate) async fn take_away(&mut self, session: SessionId) {
         self.displays.handle_gone(session);
-        self.waiting.remove(&session);
+        self.forget_app(session);
         self.untouched.remove(&session);
         let has_apps = self.has_desktops();
         let work = async {
