@@ -124,12 +124,12 @@ pub async fn serve(mut boot: Boot<Config>) -> Result<(), Exit> {
         .bus(move |builder| builder.serve_at(path, capture.clone()).serve_at(path, status.clone()))
         .await?;
     vdisplayd.connect(bus.clone());
+    let is_to_clean = boot.is_heir || lead.record().is_some();
     let clean = {
         let (display, pulses, sounds) = (common.display, boot.pulses.clone(), sounds.clone());
-        let lead = lead.clone();
-        move || sound::service::clean(display.clone(), &pulses, sounds.clone(), lead.clone())
+        let lives = move |session| sounds.list().contains(&session);
+        move || sound::service::clean(display, pulses.register(), lives, lead)
     };
-    let is_to_clean = boot.is_heir || lead.record().is_some();
     let work = async move {
         let fallen = ladder.fallen();
         tokio::pin!(fallen);

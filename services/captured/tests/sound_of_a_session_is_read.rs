@@ -54,8 +54,8 @@ fn a_program_plays_on_when_captured_dies_and_is_heard_again() {
     assert_eq!(sinks(&daemon), 1);
     player.kill().unwrap();
     player.wait().unwrap();
-    assert_eq!(sweep(connect(), |session| session == ONE, &Lead::default()).unwrap(), 0);
-    assert_eq!(sweep(connect(), |_| false, &Lead::default()).unwrap(), 1);
+    assert_eq!(sweep(connect(), |session| session == ONE, &Lead::default()).unwrap().sinks, 0);
+    assert_eq!(sweep(connect(), |_| false, &Lead::default()).unwrap().sinks, 1);
     until("the sink is swept", || sinks(&daemon) == 0);
 }
 

@@ -9,19 +9,17 @@ mod sounds;
 use lumen_captured::sound::{
     Desks, Lead,
     monitor::{Monitor, Wish},
-    sweep::sweep,
+    sweep::{Swept, sweep},
 };
-use lumen_ipc::{
-    SessionId,
-    bus::{SINK_PREFIX, sink_name},
-    sound::ToSink,
-};
+use lumen_ipc::{SessionId, bus::sink_name, sound::ToSink};
 use lumen_stage::Sessions;
 use producer::{Daemon, until};
 use sounds::{ONE, Reader, TWO, captured_of, play, sinks};
 use std::{
     os::{fd::OwnedFd, unix::net::UnixStream},
     process::Stdio,
+    thread,
+    time::Duration,
 };
 
 /// The user's speakers, which somebody chose.
@@ -124,21 +122,31 @@ fn the_default_output_is_put_back_after_deaths() {
     until("it is put back after the session", || default(&daemon) == SPEAKERS && sinks(&daemon) == 0);
     // Everything died: nobody opens the session again.
     led_and_died(&daemon, TWO);
-    assert_eq!(sweep(connect(&daemon), |_| false, &lead(&daemon)).unwrap(), 1);
+    assert_eq!(
+        sweep(connect(&daemon), |_| false, &lead(&daemon)).unwrap(),
+        Swept { sinks: 1, is_done: true }
+    );
     until("it is put back without the session", || default(&daemon) == SPEAKERS);
     assert_eq!(lead(&daemon).record(), None);
 }
 
-/// Sabotage: put back what was before, whatever was chosen since.
+/// The session is then heard by the monitor of what was chosen.
+///
+/// Sabotage: put back what was before, whatever was chosen since; or go on with a sink that nobody plays into.
 #[test]
 fn what_a_person_chose_during_a_session_stays() {
     let daemon = machine();
     led_and_died(&daemon, ONE);
     choose(&daemon, "headphones");
+    let mut player = play(&daemon, None);
     let sounds = captured(&daemon);
-    let reader = Reader::open(&sounds, ONE);
+    let mut reader = Reader::open(&sounds, ONE);
+    reader.hears_both_tones();
     reader.0.send(&ToSink::Close, &[]).unwrap();
-    until("the session is over", || sinks(&daemon) == 0);
+    until("the session is over", || sinks(&daemon) == 0 && lead(&daemon).record().is_none());
+    // What was asked of the session manager is done by then.
+    thread::sleep(Duration::from_secs(1));
     assert_eq!(default(&daemon), "headphones");
-    assert!(!default(&daemon).starts_with(SINK_PREFIX));
+    player.kill().unwrap();
+    player.wait().unwrap();
 }

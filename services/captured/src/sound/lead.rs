@@ -7,8 +7,10 @@
 
 use lumen_ipc::SessionId;
 use std::{
-    env, fs, io,
-    path::PathBuf,
+    env,
+    fs::{self, File},
+    io::{self, Write},
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -65,9 +67,8 @@ impl Lead {
     /// As it was left in this directory. Without one nobody leads.
     pub fn of(directory: Option<PathBuf>) -> Self {
         let file = directory.map(|directory| directory.join(FILE));
-        let text = file.as_ref().and_then(|file| fs::read_to_string(file).ok());
-        let state = text.and_then(|text| Record::read(&text)).map_or(State::Free, State::Led);
-        Self(Arc::new(Shared { file, state: Mutex::new(state) }))
+        let left = file.as_deref().and_then(left);
+        Self(Arc::new(Shared { file, state: Mutex::new(left.map_or(State::Free, State::Led)) }))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -87,22 +88,20 @@ impl Lead {
         }
     }
 
-    /// Writes down what was `before` `session` led. One that led already keeps what was written first; that is the answer.
+    /// Writes down what was `before` `session` led; true. One that led already keeps what was written first; false.
     ///
     /// # Errors
     /// The disk refuses, or another session leads.
-    pub fn remember(&self, session: SessionId, before: Option<String>) -> io::Result<Record> {
+    pub fn remember(&self, session: SessionId, before: Option<String>) -> io::Result<bool> {
         let mut state = self.lock();
         let file = self.0.file.as_ref().ok_or(io::ErrorKind::NotFound)?;
         match &*state {
-            State::Led(record) if record.session == session => Ok(record.clone()),
+            State::Led(record) if record.session == session => Ok(false),
             State::Claimed(holder) if *holder == session => {
                 let record = Record { session, before };
-                let new = file.with_extension("new");
-                fs::write(&new, record.write())?;
-                fs::rename(&new, file)?;
-                *state = State::Led(record.clone());
-                Ok(record)
+                keep(file, &record.write())?;
+                *state = State::Led(record);
+                Ok(true)
             }
             _ => Err(io::ErrorKind::ResourceBusy.into()),
         }
@@ -140,6 +139,36 @@ impl Lead {
     }
 }
 
+/// What an earlier incarnation wrote.
+fn left(file: &Path) -> Option<Record> {
+    let text = match fs::read_to_string(file) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+        Err(error) => {
+            tracing::warn!("what the default output was cannot be read: {}: {error}", file.display());
+            return None;
+        }
+    };
+    let record = Record::read(&text);
+    if record.is_none() {
+        tracing::warn!(
+            "what the default output was is not in {}; choose one if it is lumen's",
+            file.display()
+        );
+    }
+    record
+}
+
+/// There whole, or not at all, whatever dies; the machine included.
+fn keep(file: &Path, text: &str) -> io::Result<()> {
+    let new = file.with_extension("new");
+    let mut writer = File::create(&new)?;
+    writer.write_all(text.as_bytes())?;
+    writer.sync_all()?;
+    fs::rename(&new, file)?;
+    file.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -156,14 +185,14 @@ mod tests {
         let lead = open();
         assert!(lead.claim(ONE) && lead.claim(ONE) && !lead.claim(TWO));
         assert!(lead.remember(TWO, None).is_err());
-        lead.remember(ONE, Some(SPEAKERS.into())).unwrap();
+        assert!(lead.remember(ONE, Some(SPEAKERS.into())).unwrap());
         for _ in 0..2 {
             let heir = open();
             assert!(!heir.claim(TWO) && heir.claim(ONE));
-            let record = heir.remember(ONE, Some("our own sink".into())).unwrap();
-            assert_eq!(record.before.as_deref(), Some(SPEAKERS));
+            assert!(!heir.remember(ONE, Some("our own sink".into())).unwrap(), "it was moved before");
             assert!(heir.give_up(ONE), "there is something to put back");
-            assert_eq!(heir.record(), Some(record));
+            let before = heir.record().and_then(|record| record.before);
+            assert_eq!(before.as_deref(), Some(SPEAKERS));
         }
         let last = open();
         last.forget(TWO);

@@ -67,6 +67,8 @@ pub struct Monitor {
     chopper: Chopper,
     /// Set where the default output is to be this session's sink.
     lead: Option<Lead>,
+    /// Why it is not.
+    is_not_led: Option<String>,
 }
 
 impl Monitor {
@@ -89,6 +91,7 @@ impl Monitor {
             sink: None,
             chopper: Chopper::new(wish.channels),
             lead: None,
+            is_not_led: None,
         })
     }
 
@@ -97,19 +100,21 @@ impl Monitor {
         self.wish
     }
 
-    /// The default output is to be the session's sink; it is put back by [`Self::destroy`].
-    pub fn lead(&mut self, lead: &Lead) {
+    /// The default output is to be the session's sink; it is put back by [`Self::destroy`]. Why it is not, if something is
+    /// in the way: then the session has to do with the output that is the default.
+    pub fn lead(&mut self, lead: &Lead) -> Option<&str> {
         if self.lead.is_none() {
             self.lead = Some(lead.clone());
             self.move_default();
         }
+        self.is_not_led.as_deref()
     }
 
     fn move_default(&mut self) {
         if let (true, Some(lead), Some(default), Some(session)) =
             (self.is_settled(), &self.lead, &mut self.default, self.wish.sink)
         {
-            default.lead(session, lead);
+            self.is_not_led = default.lead(session, lead);
         }
     }
 
@@ -172,10 +177,8 @@ impl Monitor {
         let Some(sink) = self.sink else { return };
         let lead = self.lead.take();
         let record = lead.as_ref().and_then(Lead::record);
-        let moved = self.default.as_ref().zip(record).map(|(default, record)| {
-            default.put_back(&record);
-            record.session
-        });
+        let moved = self.default.as_mut().zip(record);
+        let moved = moved.and_then(|(default, record)| default.put_back(&record).then_some(record.session));
         let _ = self.connection.registry.destroy_global(sink).into_result();
         let until = now_ns() + GOODBYE.as_nanos() as u64;
         while self.sink.is_some() && now_ns() < until {

@@ -23,11 +23,12 @@ pub(super) struct DefaultOutput {
     _listener: MetadataListener,
     metadata: Metadata,
     id: u32,
+    /// What was told last, or what was asked for since.
     chosen: Option<String>,
     /// What is chosen has been told.
     is_told: bool,
-    /// It was moved, or found moved.
-    is_led: bool,
+    /// It was moved, or found moved; or why it is not.
+    led: Option<Result<(), String>>,
 }
 
 impl DefaultOutput {
@@ -47,7 +48,7 @@ impl DefaultOutput {
         };
         let listener = metadata.add_listener_local().property(hear).register();
         let id = global.id;
-        Ok(Self { _listener: listener, metadata, id, chosen: None, is_told: false, is_led: false })
+        Ok(Self { _listener: listener, metadata, id, chosen: None, is_told: false, led: None })
     }
 
     /// Its id.
@@ -65,31 +66,50 @@ impl DefaultOutput {
         self.is_told = true;
     }
 
-    /// Moves it to the sink of `session`, once. Where a person chose another one since, that stays.
-    pub fn lead(&mut self, session: SessionId, lead: &Lead) {
-        if self.is_led || !self.is_told {
-            return;
+    /// Moves it to the sink of `session`, once; where a person chose another one since, that stays. Why it is not there.
+    pub fn lead(&mut self, session: SessionId, lead: &Lead) -> Option<String> {
+        if !self.is_told {
+            return None;
         }
-        self.is_led = true;
+        let led = match self.led.take() {
+            None => self.move_to(session, lead),
+            Some(Ok(())) if !self.is_of(session) => Err("another output was chosen".to_owned()),
+            Some(led) => led,
+        };
+        self.led.insert(led).clone().err()
+    }
+
+    fn move_to(&mut self, session: SessionId, lead: &Lead) -> Result<(), String> {
         // A sink of an earlier session is nothing that a person chose.
         let before = self.chosen.clone().filter(|name| !name.contains(SINK_PREFIX));
-        match lead.remember(session, before.clone()) {
-            Ok(record) if record.before == before => {
+        match lead.remember(session, before) {
+            Ok(true) => {
                 let name = format!("{{ \"name\": \"{}\" }}", sink_name(session));
-                self.metadata.set_property(0, CHOSEN, Some(JSON), Some(&name));
+                self.set(Some(name));
+                Ok(())
             }
-            Ok(_) => {}
-            Err(error) => {
-                tracing::warn!(SESSION = %session, "the default output stays, since what it was cannot be written down: {error}");
-            }
+            // An earlier incarnation moved it.
+            Ok(false) if self.is_of(session) => Ok(()),
+            Ok(false) => Err("another output was chosen".to_owned()),
+            Err(error) => Err(format!("what it was cannot be written down: {error}")),
         }
     }
 
-    /// Puts back what was before, unless a person chose something else since.
-    pub fn put_back(&self, record: &Record) {
-        if self.chosen.as_ref().is_some_and(|name| name.contains(&sink_name(record.session))) {
-            let before = record.before.as_deref();
-            self.metadata.set_property(0, CHOSEN, before.map(|_| JSON), before);
+    /// Puts back what was before, unless a person chose something else since. False while it is not known what is chosen.
+    pub fn put_back(&mut self, record: &Record) -> bool {
+        if self.is_told && self.is_of(record.session) {
+            self.set(record.before.clone());
         }
+        self.is_told
+    }
+
+    fn is_of(&self, session: SessionId) -> bool {
+        self.chosen.as_ref().is_some_and(|name| name.contains(&sink_name(session)))
+    }
+
+    /// It counts at once: what tells us comes over the session manager, and a daemon may leave it out.
+    fn set(&mut self, name: Option<String>) {
+        self.metadata.set_property(0, CHOSEN, name.as_deref().map(|_| JSON), name.as_deref());
+        self.chosen = name;
     }
 }

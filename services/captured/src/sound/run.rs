@@ -7,7 +7,7 @@ use super::{
     error::SoundError,
     lead::Lead,
     monitor::{Monitor, Wish},
-    sweep::sweep,
+    service,
 };
 use crate::{board::Board, display::Display};
 use lumen_ipc::{
@@ -15,7 +15,7 @@ use lumen_ipc::{
     bus::SinkSpec,
     sound::{FromSink, MAX_CHANNELS, ToSink},
 };
-use lumen_stage::{Link, LinkError, Mail, Seat, clock::now_ns, lease::Lease};
+use lumen_stage::{Link, LinkError, Mail, Seat, clock::now_ns, lease::Lease, pulse::Pulses};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::{
     os::fd::{AsFd, OwnedFd},
@@ -54,6 +54,8 @@ pub struct Common {
     /// What an earlier constellation left is still to be taken away. Not at the stage's start, because asking for PipeWire
     /// starts it where it is started by its socket.
     pub is_unswept: Arc<AtomicBool>,
+    /// Those of the stage's loops.
+    pub pulses: Pulses,
 }
 
 struct Bench {
@@ -73,6 +75,8 @@ struct Bench {
     /// The reader needs it no more.
     is_closed: bool,
     is_over: bool,
+    /// Why the default output is not this session's.
+    is_not_led: Option<String>,
 }
 
 /// The life of one session's thread.
@@ -91,6 +95,7 @@ pub fn run(seat: Seat<SinkSpec>, common: Common) {
         unread: 0,
         is_closed: false,
         is_over: false,
+        is_not_led: None,
     };
     while bench.turn() {
         bench.wait();
@@ -190,7 +195,9 @@ impl Bench {
 
     /// Whether the default output is to be this session's sink.
     fn leads(&self) -> bool {
-        self.common.desks.is_users(self.seat.session) && self.common.lead.claim(self.seat.session)
+        self.is_not_led.is_none()
+            && self.common.desks.is_users(self.seat.session)
+            && self.common.lead.claim(self.seat.session)
     }
 
     fn listen(&mut self) {
@@ -200,7 +207,7 @@ impl Bench {
             self.due_ns = 0;
         }
         if self.leads() {
-            self.monitor.iter_mut().for_each(|monitor| monitor.lead(&self.common.lead));
+            self.lead();
         }
         let heard = match &mut self.monitor {
             Some(monitor) => monitor.dispatch(),
@@ -213,17 +220,20 @@ impl Bench {
         }
     }
 
+    /// Moves the default output; where that cannot be, what is the default is read from now on.
+    fn lead(&mut self) {
+        let why = self.monitor.as_mut().and_then(|monitor| monitor.lead(&self.common.lead));
+        if let Some(why) = why {
+            tracing::warn!(SESSION = %self.seat.session, "the default output is not this session's: {why}");
+            self.is_not_led = Some(why.to_owned());
+            self.common.lead.give_up(self.seat.session);
+        }
+    }
+
     fn open(&mut self, wish: Wish) {
-        let connect = || self.common.display.sound(self.seat.session, &self.seat.pulse);
-        let socket = connect();
+        let socket = self.common.display.sound(self.seat.session, &self.seat.pulse);
         if socket.is_ok() && self.common.is_unswept.swap(false, Relaxed) {
-            let swept = connect().and_then(|socket| {
-                let lives = |session| session == self.seat.session || (self.common.lives)(session);
-                sweep(socket, lives, &self.common.lead).map_err(Failure::from)
-            });
-            if let Err(error) = swept {
-                tracing::warn!("sinks of sessions that are over may be left: {error}");
-            }
+            self.sweep(Some(self.seat.session));
         }
         let opened = socket
             .and_then(|socket| Monitor::open(socket, wish).map_err(|error: SoundError| Failure::from(error)));
@@ -231,6 +241,13 @@ impl Bench {
             Ok(monitor) => self.monitor = Some(monitor),
             Err(failure) => self.fail(failure),
         }
+    }
+
+    /// Takes away what sessions left that are over, but for what `own` has.
+    fn sweep(&self, own: Option<SessionId>) {
+        let Common { display, lives, lead, pulses, .. } = self.common.clone();
+        let lives = move |session| Some(session) == own || lives(session);
+        service::clean(display, pulses.register(), lives, lead);
     }
 
     /// There is no sound for now.
@@ -276,8 +293,11 @@ impl Bench {
         let text = match (&self.told, &self.monitor) {
             (Some(Err(failure)), _) => failure.to_string(),
             (_, Some(monitor)) => {
-                let what =
-                    if monitor.wish().sink.is_some() { "the session's sink" } else { "the default sink" };
+                let what = match (monitor.wish().sink, &self.is_not_led) {
+                    (Some(_), _) => "the session's sink".to_owned(),
+                    (None, Some(why)) => format!("the default sink ({why})"),
+                    (None, None) => "the default sink".to_owned(),
+                };
                 let state = if monitor.is_reading() { "read" } else { "waits" };
                 format!(
                     "{what}, {} channels: {state}, {} pieces of 5 ms sent, {} unread",
@@ -296,7 +316,7 @@ impl Bench {
         }
         if self.common.lead.give_up(self.seat.session) {
             // Without PipeWire, or one that does not answer: once it does.
-            self.common.is_unswept.store(true, Relaxed);
+            self.sweep(None);
         }
         self.common.desks.forget(self.seat.session);
     }

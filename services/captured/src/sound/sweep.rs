@@ -17,16 +17,26 @@ const PATIENCE: Duration = Duration::from_millis(500);
 /// One turn of the loop.
 const TURN: Duration = Duration::from_millis(20);
 
+/// What a sweep came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Swept {
+    /// Sinks that were taken away.
+    pub sinks: usize,
+    /// All were looked at, and no default output of a session that is over is left to be put back.
+    pub is_done: bool,
+}
+
 /// Takes away the sinks of all sessions but those that `lives` knows, and puts back the default output of one that `lead` says
-/// had moved it; how many.
+/// had moved it.
 ///
 /// # Errors
 /// The daemon does not answer.
-pub fn sweep(socket: OwnedFd, lives: impl Fn(SessionId) -> bool, lead: &Lead) -> Result<usize, SoundError> {
+pub fn sweep(socket: OwnedFd, lives: impl Fn(SessionId) -> bool, lead: &Lead) -> Result<Swept, SoundError> {
     let connection = Connection::greet(socket)?;
-    let (mut swept, mut rounds) = (0, 0);
+    let (mut sinks, mut rounds, mut is_put_back) = (0, 0u32, false);
     let until = now_ns() + PATIENCE.as_nanos() as u64;
-    let mut default: Option<DefaultOutput> = None;
+    // And after which answer it came.
+    let mut default: Option<(DefaultOutput, u32)> = None;
     let left = lead.record().filter(|record| !lives(record.session));
     // The second answer comes when what was asked after the first is done: until then it is told what is the default. What is
     // then put back is there with the third.
@@ -37,18 +47,21 @@ pub fn sweep(socket: OwnedFd, lives: impl Fn(SessionId) -> bool, lead: &Lead) ->
             match said {
                 Said::Node { id, name, .. } if is_left(&name, &lives) => {
                     let _ = connection.registry.destroy_global(id).into_result();
-                    swept += 1;
+                    sinks += 1;
                 }
                 Said::Defaults(global) => {
                     let bound = DefaultOutput::bind(&connection.registry, &global, &connection.heard);
                     let failed = |_| SourceError::PipeWire { what: "asking for the default output" };
-                    default = Some(bound.map_err(failed)?);
+                    default = Some((bound.map_err(failed)?, rounds));
                 }
-                Said::Chosen(chosen) => default.iter_mut().for_each(|default| default.hear(chosen.clone())),
+                Said::Chosen(chosen) => {
+                    default.iter_mut().for_each(|(default, _)| default.hear(chosen.clone()));
+                }
                 Said::Listed => {
                     rounds += 1;
-                    if let (2, Some(default), Some(record)) = (rounds, &default, &left) {
-                        default.put_back(record);
+                    if let (2, Some((default, 0)), Some(record)) = (rounds, &mut default, &left) {
+                        default.settle();
+                        is_put_back = default.put_back(record);
                     }
                     connection.sync()?;
                 }
@@ -57,10 +70,12 @@ pub fn sweep(socket: OwnedFd, lives: impl Fn(SessionId) -> bool, lead: &Lead) ->
             }
         }
     }
-    if let (Some(record), true, true) = (left, default.is_some(), rounds == last) {
+    let is_listed = rounds == last;
+    let is_done = is_listed && (left.is_none() || is_put_back);
+    if let (Some(record), true) = (left, is_done) {
         lead.forget(record.session);
     }
-    Ok(swept)
+    Ok(Swept { sinks, is_done })
 }
 
 /// Whether this is the name of a sink whose session does not live.
