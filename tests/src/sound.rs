@@ -102,6 +102,21 @@ impl Heard {
         self.packets.iter().filter(|(_, packet)| !packet.is_empty()).map(&mut decode).collect()
     }
 
+    /// When clicks begin in the first channel, CLOCK_MONOTONIC ns, if each packet is played as soon as it came.
+    ///
+    /// # Errors
+    /// libopus cannot decode it.
+    pub fn clicks(&self) -> Result<Vec<u64>> {
+        let (channels, mut samples, mut times) = (self.layout.mapping.len(), Vec::new(), Vec::new());
+        for (at, packet) in self.decoded()? {
+            for (place, frame) in packet.chunks_exact(channels).enumerate() {
+                samples.extend(frame.first());
+                times.push(at + place as u64 * 1_000_000_000 / u64::from(tones::RATE));
+            }
+        }
+        Ok(tones::clicks(&samples).into_iter().filter_map(|place| times.get(place).copied()).collect())
+    }
+
     /// What the last `time` of it sounds like, interleaved.
     ///
     /// # Errors

@@ -36,6 +36,7 @@ mod moonlight_hands_arrive;
 mod moonlight_hears_its_session;
 mod moonlight_loses_frames;
 mod moonlight_pairs_by_its_pin;
+mod moonlight_sees_and_hears_at_once;
 mod moonlight_strangers_learn_nothing;
 mod moonlight_streams_through_a_flood;
 mod moonlight_streams_whole;

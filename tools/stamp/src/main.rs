@@ -1,6 +1,7 @@
 //! `lumen-stamp`: shows the stamp in full screen on a Wayland compositor, one number per frame.
 #![forbid(unsafe_code)]
 
+mod click;
 mod pool;
 mod window;
 
@@ -31,6 +32,12 @@ struct Args {
     /// A file to write each number into, with the moment at which it was given to the compositor (CLOCK_MONOTONIC, ns)
     #[arg(long)]
     drawn: Option<PathBuf>,
+    /// Click with each number that this divides
+    #[arg(long, requires = "clicked", value_parser = clap::value_parser!(u32).range(1..))]
+    click_each: Option<u32>,
+    /// A file to write each of those numbers into, with the moment at which the sink got its click (CLOCK_MONOTONIC, ns)
+    #[arg(long, requires = "click_each")]
+    clicked: Option<PathBuf>,
 }
 
 /// What may be shown alone.
@@ -53,7 +60,11 @@ fn main() -> ExitCode {
         _ => window::Moves::Always,
     };
     let pace = window::Pace { first: args.number, moves, content, most_per_second: args.fps };
-    match window::show(pace, args.drawn.as_deref()) {
+    let clicker = match args.click_each.zip(args.clicked) {
+        Some((each, log)) => click::Clicker::start(each, &log).map(Some),
+        None => Ok(None),
+    };
+    match clicker.and_then(|clicker| window::show(pace, args.drawn.as_deref(), clicker)) {
         Ok(end) => {
             eprintln!("lumen-stamp: {end}");
             ExitCode::SUCCESS

@@ -8,6 +8,9 @@ pub const RATE: u32 = 48_000;
 /// How loud the tones are that [`wav`] has, of 1.
 const LOUDNESS: f64 = 0.3;
 
+/// The same of a [`click`].
+const CLICK: f64 = 0.8;
+
 /// Bytes before the first sample of such a file.
 pub const HEAD_LEN: usize = 68;
 
@@ -58,6 +61,28 @@ pub fn wav(hertz: &[f64], seconds: u32) -> io::Result<Vec<u8>> {
     Ok(file)
 }
 
+/// A click: 2 ms of 3 kHz, loud from its second sample on.
+pub fn click() -> impl Iterator<Item = i16> + use<> {
+    (0..RATE / 500).map(|n| {
+        let sample = CLICK * (TAU * 3000.0 * f64::from(n) / f64::from(RATE)).sin();
+        (sample * f64::from(i16::MAX)) as i16
+    })
+}
+
+/// Where clicks begin in one channel: samples louder than a third of one, after 50 ms without such.
+pub fn clicks(channel: &[i16]) -> Vec<usize> {
+    let loud = (CLICK / 3.0 * f64::from(i16::MAX)) as u16;
+    let quiet = RATE as usize / 20;
+    let (mut found, mut last) = (Vec::new(), None);
+    for (place, _) in channel.iter().enumerate().filter(|(_, sample)| sample.unsigned_abs() > loud) {
+        if last.is_none_or(|last| place - last > quiet) {
+            found.push(place);
+        }
+        last = Some(place);
+    }
+    found
+}
+
 /// How loud a tone of so many hertz is in `samples`, in decibels below the loudest there can be. (Goertzel)
 pub fn loudness(samples: &[i16], hertz: f64) -> f64 {
     let turn = 2.0 * (TAU * hertz / f64::from(RATE)).cos();
@@ -95,5 +120,16 @@ mod tests {
             assert!(loudness(&channel, other) < expected - 60.0);
         }
         assert!(loudness(&[0; 4800], 440.0) < -100.0);
+    }
+
+    /// Sabotage: find each wave of a click.
+    #[test]
+    fn clicks_are_found_where_they_begin() {
+        let mut samples = vec![0i16; 48_000];
+        for place in [100, 2_000, 30_000] {
+            samples.splice(place..place + 96, click());
+        }
+        assert_eq!(clicks(&samples), [101, 30_001], "the second comes too soon");
+        assert!(clicks(&[0; 480]).is_empty());
     }
 }

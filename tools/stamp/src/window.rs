@@ -32,7 +32,7 @@ use wayland_protocols::xdg::shell::client::{
     xdg_wm_base::{self, XdgWmBase},
 };
 
-use crate::pool::Pool;
+use crate::{click::Clicker, pool::Pool};
 
 /// The size where the compositor leaves the choice to the window.
 const OWN_SIZE: (u32, u32) = (1280, 720);
@@ -79,8 +79,9 @@ impl fmt::Display for End {
     }
 }
 
-/// Shows frames until the compositor goes or closes the window, and writes into `drawn` when each was given to it.
-pub fn show(pace: Pace, drawn: Option<&Path>) -> anyhow::Result<End> {
+/// Shows frames until the compositor goes or closes the window, and writes into `drawn` when each was given to it; `clicker` is told
+/// of each.
+pub fn show(pace: Pace, drawn: Option<&Path>, clicker: Option<Clicker>) -> anyhow::Result<End> {
     let drawn =
         drawn.map(|path| File::create(path).with_context(|| format!("cannot write {}", path.display())));
     let drawn = drawn.transpose()?;
@@ -111,6 +112,7 @@ pub fn show(pace: Pace, drawn: Option<&Path>) -> anyhow::Result<End> {
         next: Next::Draw { number: pace.first },
         last: None,
         drawn,
+        clicker,
         ended: None,
     };
     loop {
@@ -143,6 +145,7 @@ struct Window {
     next: Next,
     last: Option<Instant>,
     drawn: Option<File>,
+    clicker: Option<Clicker>,
     ended: Option<anyhow::Result<End>>,
 }
 
@@ -170,6 +173,9 @@ impl Window {
         }
         self.surface.commit();
         self.last = Some(Instant::now());
+        if let Some(clicker) = &self.clicker {
+            clicker.shown(number);
+        }
         if let Some(log) = &mut self.drawn {
             let now = clock_gettime(ClockId::Monotonic);
             writeln!(log, "{number} {}", now.tv_sec * 1_000_000_000 + now.tv_nsec)?;
