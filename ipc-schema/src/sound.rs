@@ -63,10 +63,6 @@ pub enum ToSink {
 
 /// From encoded to transportd.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "one is made and sent 200 times a second: boxed, each would allocate"
-)]
 pub enum FromOpus {
     /// Packets follow.
     Ready {
