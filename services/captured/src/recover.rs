@@ -11,4 +11,10 @@ lumen_stage::steps! {
     ANNOUNCED = "announced";
     /// The next picture has been sent.
     SENT = "sent";
+    /// The reader of the sound is here again.
+    SOUND_OPENED = "sound-opened";
+    /// The session's sink is there.
+    SOUND_SINK = "sound-sink";
+    /// Samples come from it.
+    SOUND_READING = "sound-reading";
 }

@@ -16,4 +16,10 @@ lumen_stage::steps! {
     ENCODING = "encoding";
     /// transportd has been told of the AccessUnit.
     TOLD = "told";
+    /// transportd is here again for the sound.
+    SOUND_OPENED = "sound-opened";
+    /// There is a link to captured for it.
+    SOUND_LINKED = "sound-linked";
+    /// A packet of it is made and not yet sent.
+    SOUND_MADE = "sound-made";
 }

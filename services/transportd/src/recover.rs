@@ -49,6 +49,12 @@ lumen_stage::steps! {
     BITRATE_STORED = "bitrate-stored";
     /// The record has the mode that the pictures have now.
     MODE_STORED = "mode-stored";
+    /// Pings of the sound are heard.
+    SOUND_LISTENING = "sound-listening";
+    /// There is a link to encoded for it.
+    SOUND_LINKED = "sound-linked";
+    /// The record has the number of its next packet.
+    SOUND_STORED = "sound-stored";
 }
 
 /// All that an incarnation starts with.

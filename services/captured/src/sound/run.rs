@@ -9,13 +9,13 @@ use super::{
     monitor::{Monitor, Wish},
     service,
 };
-use crate::{board::Board, display::Display};
+use crate::{board::Board, display::Display, recover};
 use lumen_ipc::{
     Failure, Generation, SessionId, Stage,
     bus::SinkSpec,
     sound::{FromSink, MAX_CHANNELS, ToSink},
 };
-use lumen_stage::{Link, LinkError, Mail, Seat, clock::now_ns, lease::Lease, pulse::Pulses};
+use lumen_stage::{Link, LinkError, Mail, Seat, clock::now_ns, failpoint, lease::Lease, pulse::Pulses};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::{
     os::fd::{AsFd, OwnedFd},
@@ -153,6 +153,7 @@ impl Bench {
                 (self.link, self.told, self.is_closed) = (Some(link), None, false);
                 self.lease.stop();
                 self.watch(true);
+                failpoint::at(recover::SOUND_OPENED);
             }
             Err(_) => self.hang_up(),
         }
@@ -265,9 +266,11 @@ impl Bench {
     fn pass_on(&mut self) {
         let Some(monitor) = &self.monitor else { return };
         if monitor.is_settled() {
+            failpoint::at(recover::SOUND_SINK);
             self.common.desks.settle(self.seat.session);
         }
         if monitor.is_reading() && self.link.is_some() && self.told != Some(Ok(())) {
+            failpoint::at(recover::SOUND_READING);
             self.tell(&FromSink::Ready { channels: self.channels as u32 });
             self.told = Some(Ok(()));
         }

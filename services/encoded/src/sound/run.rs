@@ -11,11 +11,11 @@ use lumen_ipc::{
     bus::{SinkSpec, SoundSpec},
     sound::{FromOpus, FromSink, Pcm, ToOpus, ToSink},
 };
-use lumen_stage::{Link, LinkError, Mail, Seat, clock::now_ns, lease::Lease};
+use lumen_stage::{Link, LinkError, Mail, Seat, clock::now_ns, failpoint, lease::Lease};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::{packer::Packer, resampler::Resampler};
-use crate::{board::Board, capture::Capture};
+use crate::{board::Board, capture::Capture, recover};
 
 /// Longest wait. Because the watchdog counts a loop as hung that is silent for 3.5 s.
 const BEAT: Duration = Duration::from_millis(900);
@@ -134,6 +134,7 @@ impl Bench {
             Ok(link) => {
                 self.reader = Some(link);
                 self.lease.stop();
+                failpoint::at(recover::SOUND_OPENED);
                 if let Some(state) = self.state.clone() {
                     self.pass_on(state);
                 }
@@ -172,7 +173,10 @@ impl Bench {
             })
         });
         match linked {
-            Ok(link) => self.upstream = Some(link),
+            Ok(link) => {
+                self.upstream = Some(link);
+                failpoint::at(recover::SOUND_LINKED);
+            }
             Err(failure) => {
                 self.lose_upstream();
                 self.due_ns = now_ns() + REFUSED_NS;
@@ -245,7 +249,10 @@ impl Bench {
         };
         match packer.and_then(|packer| packer.take(pcm)) {
             Ok(None) => {}
-            Ok(Some(packet)) => self.tell(&FromOpus::Packet(packet)),
+            Ok(Some(packet)) => {
+                failpoint::at(recover::SOUND_MADE);
+                self.tell(&FromOpus::Packet(packet));
+            }
             Err(error) => {
                 if self.errors == 0 {
                     self.warn("sound cannot be encoded", &error);

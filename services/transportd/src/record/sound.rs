@@ -1,12 +1,14 @@
 //! What a session's record has of its sound.
 
 use lumen_core::SequenceCounter;
+use lumen_stage::failpoint;
 use serde::{Deserialize, Serialize};
 
 use super::{
     Record, RecordError,
     slot::{read_slot, write_slot},
 };
+use crate::recover;
 
 /// Number of the next packet.
 const PACKETS: usize = 2128;
@@ -63,6 +65,7 @@ impl SequenceCounter for PacketNumbers<'_> {
     fn reserve(&mut self, count: u64) -> Option<u64> {
         let first = self.0.number(PACKETS);
         self.0.set_number(PACKETS, first.checked_add(count)?);
+        failpoint::at(recover::SOUND_STORED);
         Some(first)
     }
 }

@@ -20,6 +20,7 @@ use std::{
 
 use lumen_gamestream::{audio::AudioPacketiser, rtsp::opus_layout};
 use lumen_ipc::bus::SoundSpec;
+use lumen_stage::failpoint;
 use tokio::{
     sync::mpsc::{UnboundedReceiver, unbounded_channel},
     task::JoinHandle,
@@ -29,6 +30,7 @@ use tokio::{
 use crate::{
     peers::{Live, pipeline::Grounds},
     record::{Road, SoundTerms, Terms},
+    recover,
     upstream::Upstream,
     video::{
         paths::{Bell, Listed, Path},
@@ -74,6 +76,7 @@ impl Sound {
         let path = Path::on(Road::Sound, Proof::Token(sound.token), bell.clone(), live.record.clone());
         let path = Arc::new(path);
         let Some(listed) = gate.paths.list(path.clone()) else { return Ok(None) };
+        failpoint::at(recover::SOUND_LISTENING);
         let (letters, mail) = mpsc::channel();
         let (lost_to, lost) = unbounded_channel();
         let speaker = Speaker::new(

@@ -13,13 +13,14 @@ use lumen_ipc::{
     Generation, Stage,
     sound::{FromOpus, MAX_PACKET, Packet, ToOpus},
 };
-use lumen_stage::{Link, pulse, pulse::Pulse};
+use lumen_stage::{Link, failpoint, pulse, pulse::Pulse};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::{Letter, tally::Tally};
 use crate::{
     peers::Live,
+    recover,
     video::{
         Outlet,
         datagrams::TrafficClass,
@@ -110,6 +111,7 @@ impl Speaker {
             Ok(link) => {
                 Tally::count(&self.parts.live.sound.links);
                 self.link = Some(link);
+                failpoint::at(recover::SOUND_LINKED);
             }
             Err(_) => self.lose_link(),
         }

@@ -18,6 +18,7 @@ const TWO_FRAMES: Duration = Duration::from_millis(34);
 pub const IN_PAIRS: &str = "in pairs";
 
 /// A death that happened: who, and when on CLOCK_MONOTONIC.
+#[derive(Clone, Copy)]
 pub struct Death {
     /// Who died, or [`IN_PAIRS`].
     pub whose: &'static str,
@@ -32,9 +33,14 @@ impl Death {
     }
 }
 
-/// Prints the gaps in `arrivals`, victim by victim, and returns all of them.
+/// Prints the gaps in `arrivals` of pictures, victim by victim, and returns all of them.
 pub fn print(arrivals: &[u64], deaths: &[Death]) -> Vec<Duration> {
-    println!("{:<14}{:>8}{:>10}{:>10}{:>10}   ms without a picture", "killed", "times", "p50", "p99", "max");
+    print_of("a picture", arrivals, deaths)
+}
+
+/// The same of whatever `what` is.
+pub fn print_of(what: &str, arrivals: &[u64], deaths: &[Death]) -> Vec<Duration> {
+    println!("{:<14}{:>8}{:>10}{:>10}{:>10}   ms without {what}", "killed", "times", "p50", "p99", "max");
     let mut names: Vec<&str> = deaths.iter().map(|death| death.whose).collect();
     names.sort_unstable();
     names.dedup();

@@ -62,7 +62,7 @@ pub fn run(stages: &[&'static str]) -> Result<()> {
 }
 
 /// Before and after it is sent, and when it is taken.
-fn around(
+pub fn around(
     (from, message, to): (&'static str, &'static str, &'static str),
     ends: Option<&'static str>,
 ) -> [Place; 3] {

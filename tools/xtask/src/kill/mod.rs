@@ -19,6 +19,7 @@ mod replaced;
 mod residue;
 mod scene;
 pub mod soak;
+mod sounds;
 mod starved;
 mod steps;
 mod surroundings;
@@ -57,7 +58,7 @@ pub enum What {
     Replaced,
     /// Stages, PipeWire and WirePlumber die while GNOME streams, in the lab's container.
     Gnome,
-    /// Each stage dies a few times under the genuine Moonlight client.
+    /// Each stage dies a few times under the genuine Moonlight client, and those of sound at each boundary and step of it.
     Moonlight,
 }
 
@@ -149,7 +150,10 @@ fn play(what: What, stages: &[&'static str], options: &Options) -> Result<()> {
         What::Gnome => gnome::run(stages),
         What::Moonlight => {
             let usual = if options.client == Client::Moonlight { 20 } else { 4 };
-            moonlight::run(&plan::single(stages, options.count.unwrap_or(usual), &mut dice))
+            moonlight::run(
+                &plan::single(stages, options.count.unwrap_or(usual), &mut dice),
+                &sounds::places(stages)?,
+            )
         }
     }
 }

@@ -1,7 +1,8 @@
-//! Deaths at random phases under the genuine Moonlight client, everything sealed: it never leaves its session.
+//! Deaths under the genuine Moonlight client, everything sealed: it never leaves its session. First at random phases, then at each
+//! boundary and step of sound, which it alone hears. Promises C1 and C4.
 //!
-//! Sabotage: forget ENet's peer or the session's key with transportd, number the frames anew, or end the session with the
-//! process that served it.
+//! Sabotage: forget ENet's peer or the session's key with transportd, number the frames anew, end the session with the
+//! process that served it, number packets of sound anew, or tell the next encoded not what captured's sound is.
 
 use std::{collections::BTreeSet, thread, time::Duration};
 
@@ -11,16 +12,21 @@ use lumen_tests::{
     Constellation, Moonlight,
     constellation::{Setup, wait},
     moonlight::{Played, Playing},
+    sound::PipeWire,
 };
+use serde_json::Value;
 
 use super::{
     deaths,
     gaps::{self, Death},
+    places::{self, Place, Visited},
     plan::Blow,
     residue::Residue,
     scene::{Identity, LAST_PICTURE},
+    switch::Switches,
     witness,
 };
+use crate::bench::Spread;
 
 /// Longer than any run; the stream is ended by a signal.
 const FOR_EVER: [&str; 2] = ["--seconds", "86400"];
@@ -30,6 +36,12 @@ const SETTLED: usize = 120;
 /// Frames that one death of transportd may cost: the one that it had numbered and not sent, and those that refer to it until
 /// the IDR.
 const COST: u64 = 6;
+/// Promise C1 of sound: p99.
+const SILENCE: Duration = Duration::from_millis(250);
+/// So late a death at a place is noticed at most.
+const NOTICED_NS: u64 = 50_000_000;
+/// Two seconds of packets: sound flows.
+const HEARD: usize = 400;
 
 /// What must be the same afterwards.
 #[derive(Debug, PartialEq, Eq)]
@@ -45,12 +57,13 @@ impl Standing {
     }
 }
 
-/// Strikes all `blows` while the client streams.
+/// Strikes all `blows` while the client streams, and lets the stages of sound die at all `places`.
 ///
 /// # Errors
-/// The client noticed, something is left over, or the stream does not go on.
-pub fn run(blows: &[Blow]) -> Result<()> {
+/// The client noticed, something is left over, a place was not died at, or the stream does not go on.
+pub fn run(blows: &[Blow], places: &[Place]) -> Result<()> {
     let host = Setup::stamp(&[]).start()?;
+    let _pipewire = PipeWire::start(&host)?;
     let client = Moonlight::paired(&host)?;
     // What the first session ever leaves in the allocators is no leak.
     client.stream("launch", &["--seconds", "2"])?.whole()?;
@@ -58,6 +71,8 @@ pub fn run(blows: &[Blow]) -> Result<()> {
     let before = Residue::of(&host)?;
     let mut playing = client.start("launch", &FOR_EVER)?;
     playing.wait_for(SETTLED)?;
+    let hears = || playing.heard().is_ok_and(|heard| heard.count() > HEARD);
+    wait("sound at the client", Duration::from_secs(15), hears).with_context(|| host.status())?;
     let standing = Standing::of(&host, &playing)?;
     // Those of video, control and audio.
     ensure!(standing.sockets.len() >= 3, "a client that streams has UDP sockets: {standing:?}");
@@ -67,12 +82,18 @@ pub fn run(blows: &[Blow]) -> Result<()> {
         deaths::strike(&host, blow, &mut struck)
     });
     thread::sleep(Duration::from_secs(3));
+    let visited = places::visit(&host, &Switches::install(&host)?, places);
+    thread::sleep(Duration::from_secs(3));
     let after = Standing::of(&host, &playing).with_context(|| format!("{done:?}"));
     let (played, end_ns) = (playing.end("INT")?, now_ns());
     played.unbroken()?;
     done?;
     ensure!(standing == after?, "another desktop, or the client connected anew: it was {standing:?}");
-    judge(&played, &struck, end_ns)?;
+    judge_sound(&played, &struck, end_ns)?;
+    println!("{} boundaries and steps of sound, died at {}", places.len(), visited.deaths.len());
+    gaps::print_of("sound", &played.sound.arrivals(), &visited.deaths);
+    ensure!(visited.missed.is_empty(), "not died at: {}", visited.missed.join(", "));
+    judge(&played, &struck, visited, end_ns)?;
     ensure!(host.failed_units()?.is_empty(), "units failed: {}", host.failed_units()?);
     release(&host, &client)?;
     before.judge(&host)?;
@@ -85,14 +106,32 @@ fn release(host: &Constellation, client: &Moonlight) -> Result<()> {
     wait("the desktop to go", Duration::from_secs(15), || host.processes("lumen-stamp").is_empty())
 }
 
-fn judge(played: &Played, struck: &[Death], end_ns: u64) -> Result<()> {
-    let arrivals = played.arrivals();
-    let pauses = gaps::print(&arrivals, struck);
+fn judge_sound(played: &Played, struck: &[Death], end_ns: u64) -> Result<()> {
+    let arrivals = played.sound.arrivals();
+    let pauses = gaps::print_of("sound", &arrivals, struck);
+    goes_on(&arrivals, &pauses, struck, end_ns).context("sound")?;
+    let told = |name: &str| played.summary.pointer(&format!("/sound/{name}")).and_then(Value::as_u64);
+    let bad = ["invalid", "invalid_parity"].map(told);
+    ensure!(bad == [Some(0); 2], "a number of a packet came again, or a packet that is none: {bad:?}");
+    let p99 = Spread::of(pauses).p99;
+    ensure!(p99 <= SILENCE, "of the times without sound p99 is {p99:?}");
+    Ok(())
+}
+
+fn goes_on(arrivals: &[u64], pauses: &[Duration], struck: &[Death], end_ns: u64) -> Result<()> {
     ensure!(pauses.len() == struck.len(), "of {} deaths {} lie in the stream", struck.len(), pauses.len());
-    let newest = arrivals.last().copied().context("no picture came")?;
+    let newest = arrivals.last().copied().context("nothing came")?;
     let age = Duration::from_nanos(end_ns.saturating_sub(newest));
-    ensure!(age <= LAST_PICTURE, "the newest picture came {age:?} before the end");
-    let missing = missing(&played.numbers(), &arrivals, struck)?;
+    ensure!(age <= LAST_PICTURE, "the newest came {age:?} before the end");
+    Ok(())
+}
+
+fn judge(played: &Played, struck: &[Death], visited: Visited, end_ns: u64) -> Result<()> {
+    let arrivals = played.arrivals();
+    goes_on(&arrivals, &gaps::print(&arrivals, struck), struck, end_ns).context("pictures")?;
+    let noticed = |death: Death| Death { at_ns: death.at_ns - NOTICED_NS, ..death };
+    let struck = struck.iter().copied().chain(visited.begun).chain(visited.deaths.into_iter().map(noticed));
+    let missing = missing(&played.numbers(), &arrivals, &struck.collect::<Vec<_>>())?;
     println!("{} frames, {missing} missing, one connection", played.frames.len());
     let film = played.film(SIZE.0, SIZE.1)?;
     ensure!(film.pictures() == played.frames.len(), "{} pictures decoded", film.pictures());

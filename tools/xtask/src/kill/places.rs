@@ -35,6 +35,8 @@ pub struct Place {
 pub struct Visited {
     /// Each death at a place.
     pub deaths: Vec<Death>,
+    /// When each began to be brought there, and who: by a death of itself before it, or by an end of another.
+    pub begun: Vec<Death>,
     /// The places that nobody came to.
     pub missed: Vec<String>,
 }
@@ -44,6 +46,7 @@ pub fn visit(host: &Constellation, switches: &Switches, places: &[Place]) -> Vis
     let mut visited = Visited::default();
     for place in places {
         thread::sleep(APART);
+        visited.begun.push(Death { whose: place.ends.unwrap_or(place.stage), at_ns: now_ns() });
         match place.visit(host, switches) {
             Ok(()) => visited.deaths.push(Death { whose: place.stage, at_ns: now_ns() }),
             Err(error) => {

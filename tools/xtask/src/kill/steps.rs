@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 
 use super::{
     places::{self, Place},
-    scene,
+    scene, sounds,
     switch::{Switches, steps_of},
     witness::Desktop,
 };
@@ -30,7 +30,9 @@ pub fn run(stages: &[&'static str]) -> Result<()> {
 
 /// The steps of `stage`, so that those before READY lie far apart.
 fn mixed(stage: &'static str) -> Result<Vec<Place>> {
-    let steps = steps_of(stage)?;
+    let mut steps = steps_of(stage)?;
+    // The probe hears nothing.
+    steps.retain(|step| !sounds::is_one(step));
     let (early, late) = steps.split_at(steps.len().div_ceil(2));
     let mixed = (0..early.len()).flat_map(|n| [early.get(n), late.get(n)]).flatten();
     Ok(mixed.map(|step| Place { stage, step: step.clone(), ends: None }).collect())
