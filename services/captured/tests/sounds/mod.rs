@@ -65,6 +65,7 @@ pub fn captured_of(daemon: &Daemon, desks: Desks, lead: Lead, is_unswept: bool) 
         lead,
         lives: Arc::new(|_| false),
         is_unswept: Arc::new(AtomicBool::new(is_unswept)),
+        pulses: Pulses::default(),
     };
     Sessions::new(Pulses::default(), move |seat| run(seat, common.clone()))
 }

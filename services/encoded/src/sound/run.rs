@@ -188,6 +188,8 @@ impl Bench {
     fn lose_upstream(&mut self) {
         self.upstream = None;
         self.due_ns = now_ns() + RETRY_NS;
+        // What comes next does not belong to what came last.
+        self.resampler = Resampler::new(self.spec.channels as usize);
         if let Some(packer) = &mut self.packer {
             packer.begin_anew();
         }

@@ -11,7 +11,8 @@ use super::{outlet::Destination, proof::Claim};
 const LONGEST: usize = 32;
 /// How many are kept. Because anybody may send some.
 const MOST: usize = 64;
-/// Of one address. Because some clients may share one, and none shall fill all places.
+/// Of one address. Because some clients may share one. Who forges addresses may fill all places, and costs clients 500 ms of
+/// sound then, until their next ping.
 const OF_ONE: usize = 4;
 /// For how long. Because a client negotiates in less, and its next ping tells more than one that is older.
 const KEPT_NS: u64 = Duration::from_secs(1).as_nanos() as u64;

@@ -86,12 +86,12 @@ impl Outlet {
         }
     }
 
-    /// Hands one datagram to the kernel, which may have no room for it.
+    /// Hands one datagram to the kernel, and waits a moment where it has no room for it.
     ///
     /// # Errors
     /// What the kernel says.
     pub fn post(&self, datagram: &[u8], destination: Destination, class: TrafficClass) -> io::Result<()> {
-        datagrams::send(&self.socket, datagram, None, destination, class)
+        self.hand_over(datagram, None, destination, class)
     }
 
     fn hand_over(
