@@ -366,7 +366,7 @@ def arguments():
         parser_of.add_argument("--frames-log", required=True, help="one JSON object a frame")
         parser_of.add_argument("--dump", help="the H.264 that a decoder would get")
         parser_of.add_argument("--lose-sound", type=float, help="share of the datagrams with sound")
-        parser_of.add_argument("--script", help="what a person does, from the connection on")
+        parser_of.add_argument("--script", help="what a person does, from the connection on; - reads along")
         parser_of.add_argument("--sound", help="the Opus that a decoder would get: channels, streams, coupled streams and "
                                                "their mapping, a byte each; then packets: time u64, length u16, packet")
         parser_of.add_argument("--channels", type=int, choices=SPEAKERS, default=2)

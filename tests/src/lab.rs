@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    io::Write,
     os::unix::process::CommandExt,
     path::Path,
     process::{Child, Command, Output, Stdio},
@@ -15,6 +16,7 @@ use tempfile::TempDir;
 
 use crate::{
     constellation::{binaries, checkout, run, text},
+    moonlight::Host,
     probe::Report,
 };
 
@@ -132,7 +134,7 @@ impl Lab {
         let own = ["user", PROBE, "--stamp", "--identity", &identity];
         let leave = ["--json", &summary, "--frames-log", &frames];
         let child = command(self.suite, &[&own[..], &leave, arguments].concat())
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .process_group(0)
@@ -258,6 +260,12 @@ impl Client<'_> {
         self.child.as_mut().is_some_and(|child| child.try_wait().is_ok_and(|ended| ended.is_none()))
     }
 
+    /// Has its person do what `lines` say, in the script `-`.
+    pub fn play(&mut self, lines: &str) -> Result<()> {
+        let script = self.child.as_mut().and_then(|child| child.stdin.as_mut());
+        Ok(script.context("it has ended")?.write_all(lines.as_bytes())?)
+    }
+
     /// Ends it, and each other one in the container, as Ctrl+C does, and brings home what it left.
     pub fn interrupt(self) -> Result<Report> {
         // It is gone if the session broke off, which the report tells.
@@ -281,6 +289,25 @@ impl Client<'_> {
         let frames = read(&frames).lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
         let summary = serde_json::from_str(&read(&summary)).unwrap_or(Value::Null);
         Ok(Report { summary, frames, output })
+    }
+}
+
+impl Host for Lab {
+    fn port(&self) -> u16 {
+        47_989
+    }
+
+    fn network(&self) -> Option<u32> {
+        let leader = format!("/run/lumen-lab/{}/leader", self.suite);
+        fs::read_to_string(leader).ok()?.trim().parse().ok()
+    }
+
+    fn pair(&self, words: &[&str]) -> Result<String> {
+        self.user(&[&["lumenctl", "pair"], words].concat())
+    }
+
+    fn logs(&self) -> String {
+        Lab::logs(self)
     }
 }
 

@@ -12,8 +12,10 @@ pub mod effort;
 pub mod film;
 pub mod flood;
 pub mod lab;
+pub mod layouts;
 pub mod ledger;
 pub mod moonlight;
+pub mod overstays;
 pub mod overview;
 pub mod probe;
 pub mod proxy;
@@ -21,6 +23,7 @@ pub mod silent;
 pub mod sound;
 pub mod tap;
 pub mod vm;
+pub mod watch;
 pub mod wheel;
 
 pub use constellation::Constellation;

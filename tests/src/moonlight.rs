@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeSet,
     fs,
+    io::Write,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::Duration,
@@ -22,10 +23,48 @@ use crate::{
 /// Within this a client's request is answered; the slowest is the launch, which starts a desktop.
 const ANSWER: Duration = Duration::from_secs(30);
 
+/// A host at which a person pairs a client.
+pub trait Host {
+    /// The HTTP port that it has for Moonlight.
+    fn port(&self) -> u16;
+
+    /// A process in its network, where that is not the test's own.
+    fn network(&self) -> Option<u32>;
+
+    /// What `lumenctl pair` with these words says.
+    ///
+    /// # Errors
+    /// It cannot be run.
+    fn pair(&self, words: &[&str]) -> Result<String>;
+
+    /// What its stages say.
+    fn logs(&self) -> String;
+}
+
+impl Host for Constellation {
+    fn port(&self) -> u16 {
+        MOONLIGHT
+    }
+
+    fn network(&self) -> Option<u32> {
+        None
+    }
+
+    fn pair(&self, words: &[&str]) -> Result<String> {
+        self.lumenctl("pair", words).map(|output| text(&output))
+    }
+
+    fn logs(&self) -> String {
+        Constellation::logs(self)
+    }
+}
+
 /// A client with an identity of its own in a temporary directory.
 pub struct Moonlight {
     directory: TempDir,
     python: PathBuf,
+    port: u16,
+    network: Option<u32>,
 }
 
 impl Moonlight {
@@ -34,15 +73,15 @@ impl Moonlight {
     /// # Errors
     /// The genuine client cannot be installed.
     pub fn new() -> Result<Self> {
-        Ok(Self { directory: TempDir::new()?, python: wheel::python()? })
+        Ok(Self { directory: TempDir::new()?, python: wheel::python()?, port: MOONLIGHT, network: None })
     }
 
     /// A client that a person has paired with `host`.
     ///
     /// # Errors
     /// It was not paired.
-    pub fn paired(host: &Constellation) -> Result<Self> {
-        let client = Self::new()?;
+    pub fn paired(host: &impl Host) -> Result<Self> {
+        let client = Self { port: host.port(), network: host.network(), ..Self::new()? };
         let (seen, said) = client.pair(host, "2718", &["2718"])?;
         ensure!(seen.get("error").is_none(), "not paired: {seen:#} {said:?}");
         Ok(client)
@@ -53,21 +92,16 @@ impl Moonlight {
     ///
     /// # Errors
     /// The host lists no attempt.
-    pub fn pair(&self, host: &Constellation, pin: &str, typed: &[&str]) -> Result<(Value, Vec<String>)> {
+    pub fn pair(&self, host: &impl Host, pin: &str, typed: &[&str]) -> Result<(Value, Vec<String>)> {
         self.pair_saying(host, &["pair", pin], typed)
     }
 
-    fn pair_saying(
-        &self,
-        host: &Constellation,
-        words: &[&str],
-        typed: &[&str],
-    ) -> Result<(Value, Vec<String>)> {
+    fn pair_saying(&self, host: &impl Host, words: &[&str], typed: &[&str]) -> Result<(Value, Vec<String>)> {
         let asking = self.spawn(words)?;
         let mut attempt = None;
         let listed = wait("the host to list the attempt", ANSWER, || {
-            attempt = host.lumenctl("pair", &[]).ok().and_then(|output| {
-                let row = text(&output).lines().nth(1)?.to_owned();
+            attempt = host.pair(&[]).ok().and_then(|said| {
+                let row = said.lines().nth(1)?;
                 row.contains("127.0.0.1").then(|| row.split_whitespace().next().map(str::to_owned))?
             });
             attempt.is_some()
@@ -75,14 +109,24 @@ impl Moonlight {
         let mut asking = Asking(asking);
         listed.with_context(|| host.logs())?;
         let attempt = attempt.context("no attempt")?;
-        let said = typed.iter().map(|pin| Ok(text(&host.lumenctl("pair", &[&attempt, pin])?)));
-        let said = said.collect::<Result<_>>()?;
+        let said = typed.iter().map(|pin| host.pair(&[&attempt, pin])).collect::<Result<_>>()?;
         Ok((asking.answer()?, said))
     }
 
     /// Asks for `verb` (`state`, `apps`, `cancel`) and returns the answer: what the host refused has `error`.
     pub fn ask(&self, verb: &str) -> Result<Value> {
         Asking(self.spawn(&[verb])?).answer()
+    }
+
+    /// The number of the app called `name`.
+    ///
+    /// # Errors
+    /// It is not listed.
+    pub fn app(&self, name: &str) -> Result<String> {
+        let listed = self.ask("apps")?;
+        let mut apps = listed["apps"].as_array().into_iter().flatten();
+        let app = apps.find(|app| app["name"] == name).with_context(|| format!("{listed:#}"))?;
+        Ok(app["id"].to_string())
     }
 
     /// The picture of the app with this number, `png`: its bytes as the characters of Latin-1.
@@ -94,7 +138,7 @@ impl Moonlight {
     ///
     /// # Errors
     /// The host lists no attempt.
-    pub fn pair_out_of_order(&self, host: &Constellation, phase: &str) -> Result<Value> {
+    pub fn pair_out_of_order(&self, host: &impl Host, phase: &str) -> Result<Value> {
         let (seen, _) = self.pair_saying(host, &["pair", "2718", "--last-before", phase], &["2718"])?;
         Ok(seen)
     }
@@ -142,10 +186,13 @@ impl Moonlight {
 
     fn spawn_script(&self, script: &str, words: &[&str]) -> Result<Child> {
         let script = checkout().join("tests/moonlight").join(script);
-        let mut command = Command::new(&self.python);
+        let mut command = Command::new(self.network.map_or(self.python.as_path(), |_| Path::new("nsenter")));
+        if let Some(pid) = self.network {
+            command.args(["--net", "--target", &pid.to_string()]).arg(&self.python);
+        }
         // No folder of compiled code in the checkout.
-        command.arg("-B").arg(script).args(["--http", &MOONLIGHT.to_string(), "--identity"]);
-        command.arg(self.directory.path()).args(words).stdin(Stdio::null());
+        command.arg("-B").arg(script).args(["--http", &self.port.to_string(), "--identity"]);
+        command.arg(self.directory.path()).args(words).stdin(Stdio::piped());
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         command.spawn().with_context(|| format!("cannot run {}", self.python.display()))
     }
@@ -161,6 +208,8 @@ struct Asking(Child);
 impl Asking {
     /// Waits for its end; the object that it printed.
     fn answer(&mut self) -> Result<Value> {
+        // A script that is read along ends here.
+        drop(self.0.stdin.take());
         let (mut said, mut complaints) = (String::new(), String::new());
         let pipes = (self.0.stdout.take(), self.0.stderr.take());
         if let (Some(mut stdout), Some(mut stderr)) = pipes {
@@ -191,6 +240,15 @@ impl Playing<'_> {
     /// Its process.
     pub fn pid(&self) -> u32 {
         self.asking.0.id()
+    }
+
+    /// Has its person do what `lines` say, in the script `-`.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn play(&mut self, lines: &str) -> Result<()> {
+        let script = self.asking.0.stdin.as_mut().context("it has no standard input")?;
+        Ok(script.write_all(lines.as_bytes())?)
     }
 
     /// Frames that it has taken until now.

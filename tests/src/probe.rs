@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    io::Write,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
 };
@@ -91,7 +92,7 @@ impl Probe {
             .arg("--frames-log")
             .arg(self.file("frames.jsonl"))
             .args(arguments)
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -115,6 +116,15 @@ impl Running<'_> {
     /// Its process.
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Has its person do what `lines` say, in the script `-`.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn play(&mut self, lines: &str) -> Result<()> {
+        let script = self.child.stdin.as_mut().context("it has no standard input")?;
+        Ok(script.write_all(lines.as_bytes())?)
     }
 
     /// Waits for its end and reads what it left.

@@ -7,6 +7,7 @@ mod a_restart_is_a_blink_in_the_recording;
 mod a_still_screen_is_sharp_and_quiet;
 mod apps_start_as_configured;
 mod backends_that_crash_are_set_aside;
+mod bad_input_disturbs_nobody;
 mod bad_state_is_told_and_no_storm;
 mod changes_in_mid_stream;
 mod counters_agree_from_capture_to_picture;

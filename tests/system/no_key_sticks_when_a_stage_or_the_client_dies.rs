@@ -2,7 +2,8 @@
 //! holds, nothing goes up or down twice, and of transportd's death a held key knows nothing.
 //!
 //! Sabotage: keep the held set when the client is gone, or do not record it (transportd), do not say what is held again on a
-//! new connection (lumen-core) or a new link (transportd), or do not press it on a fresh Output (inputd).
+//! new connection (lumen-core) or a new link (transportd), do not press it on a fresh Output (inputd), or restart a stage after a
+//! while (its unit).
 
 use std::{
     fs,
@@ -12,15 +13,19 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use lumen_see::{Seen, Thing};
+use lumen_see::{Seen, Thing, held_from};
 use lumen_tests::{
     Constellation, Probe,
     constellation::{run, wait},
+    overstays::{client, spans},
 };
 
 use crate::what_is_typed_arrives_in_the_program::desk;
 
 const LONG: Duration = Duration::from_secs(15);
+
+/// Within this the program holds what the client holds.
+const SOON: Duration = Duration::from_millis(100);
 
 /// KEY_LEFTSHIFT and KEY_A.
 const HELD: [u32; 2] = [30, 42];
@@ -111,7 +116,9 @@ fn ten_thousand_presses_while_stages_die_leave_nothing_down_and_press_nothing_tw
     let probe = Probe::allowed(&host)?;
     let script = probe.file("script");
     fs::write(&script, bursts())?;
-    let running = probe.start(&["--seconds", "66", "--script", &script.to_string_lossy()])?;
+    let (script, acts) = (script.to_string_lossy(), probe.file("acts"));
+    let log = acts.to_string_lossy();
+    let running = probe.start(&["--seconds", "66", "--script", &script, "--acts-log", &log])?;
     let read = || Seen::read(&journal).unwrap_or_default();
     for (burst, dying) in
         (0..BURSTS).zip([&["inputd"][..], &["transportd"], &["inputd", "transportd"]].iter().cycle())
@@ -138,6 +145,27 @@ fn ten_thousand_presses_while_stages_die_leave_nothing_down_and_press_nothing_tw
         (sent / 2..=sent + BURSTS).contains(&(got - rests)) && rests == BURSTS,
         "{got} of {sent}, {rests}"
     );
+    judge_spans(&fs::read_to_string(&acts)?, &journal)?;
     ensure!(host.failed_units()?.is_empty(), "{}", host.failed_units()?);
+    Ok(())
+}
+
+/// Of the rounds of kills, in how many the program may hold something else than the client for longer than [`SOON`]. Because a machine
+/// may be busy with something else for that long.
+const LATE_AT_MOST: usize = BURSTS / 4;
+
+/// The program held something else than its client for no longer than [`SOON`], at any time.
+fn judge_spans(acts: &str, journal: &Path) -> Result<()> {
+    let acts_ns: Vec<u64> = acts.lines().filter_map(|line| line.parse().ok()).collect();
+    ensure!(acts_ns.len() == bursts().lines().count(), "{} acts were done", acts_ns.len());
+    let mut spans = spans(&client(&bursts(), &acts_ns), &held_from(journal)?);
+    spans.sort_unstable();
+    let late = spans.iter().filter(|span| **span > SOON).count();
+    let longest: Vec<&Duration> = spans.iter().rev().take(5).collect();
+    println!(
+        "the program held something else {} times, {late} times over {SOON:?}; longest: {longest:?}",
+        spans.len()
+    );
+    ensure!(late <= LATE_AT_MOST, "{late} times over {SOON:?}, longest: {longest:?}");
     Ok(())
 }

@@ -1,62 +1,68 @@
 //! End to end on the host: what a person does at the probe is what lumen-see gets in a headless sway, in characters and
-//! places.
+//! places; and what it does there on each layout that the host may have.
 //!
 //! Sabotage: tell inputd another session's Output, send codes of another layout, or type into a log.
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::{Context, Result, ensure};
 use lumen_see::{Seen, Thing};
 use lumen_tests::{
     Constellation, Probe,
-    constellation::{Setup, user, wait},
+    constellation::{Setup, USER, run, user, wait},
+    layouts::{LAYOUTS, Layout},
+    watch::hit,
 };
+
+const SOON: Duration = Duration::from_secs(15);
 
 /// Text that is typed, and looked for in all logs.
 const TEXT: &str = "Grüße, ß→中 😀";
 
 const SCRIPT: &str = "\
-1000 press 42
-1050 text Grüße, ß→中 😀
-1300 press 21
-1320 release 21
-1340 release 42
-1400 press 21
-1420 release 21
-1500 to 0 0
-1600 to 65535 0
-1700 to 65535 65535
-1800 to 32768 32768
-1900 move 100 -50
-2000 press 272
-2050 release 272
-2100 scroll 0 240
-2200 scroll -120 0
-2300 press 57
-2350 release 57
+0 press 42
+50 text Grüße, ß→中 😀
+250 press 21
+20 release 21
+20 release 42
+60 press 21
+20 release 21
+80 to 0 0
+100 to 65535 0
+100 to 65535 65535
+100 to 32768 32768
+100 move 100 -50
+100 press 272
+50 release 272
+50 scroll 0 240
+100 scroll -120 0
+100 press 57
+50 release 57
 ";
 
 #[test]
 fn what_is_typed_arrives_in_the_program() -> Result<()> {
     let (host, journal) = desk("")?;
     let probe = Probe::allowed(&host)?;
-    let script = probe.file("script");
-    fs::write(&script, SCRIPT)?;
-    let report = probe.stream(&["--seconds", "4", "--script", &script.to_string_lossy()])?.success()?;
-    ensure!(report.number("/connections")? == 1.0, "{:#}", report.summary);
+    let mut running = probe.start(&["--seconds", "60", "--script", "-"])?;
+    await_focus(&journal, 0)?;
+    running.play(SCRIPT)?;
+    await_text(&host, &journal, &format!("{TEXT}Zz "))?;
     let seen = Seen::read(&journal)?;
-    ensure!(seen.text() == format!("{TEXT}Zz "), "typed was {:?}\n{}", seen.text(), host.status());
-    ensure!(seen.held()?.is_empty(), "{:?} is still held", seen.held());
     // Of its clicks the pointer's own, at the place to which it had moved.
     let clicked = seen.0.iter().position(|thing| matches!(thing, Thing::Button { code: 272, .. }));
     let before = Seen(seen.0[..clicked.context("no click")?].to_vec());
     let corners = [(0.0, 0.0), (1280.0, 0.0), (1280.0, 720.0), (640.0, 360.0), (740.0, 310.0)];
-    let places = before.places();
-    let near = |a: &(f64, f64), b: &(f64, f64)| (a.0 - b.0).abs() <= 1.0 && (a.1 - b.1).abs() <= 1.0;
-    let mut left = places.iter();
-    let hit = corners.iter().filter(|corner| left.any(|place| near(place, corner))).count();
-    ensure!(hit == corners.len(), "{hit} of {corners:?} were hit, in this order: {places:?}");
+    hit(&before.places(), &corners)?;
     ensure!(seen.scrolled() == [(30.0, 2), (-15.0, -1)], "{:?}", seen.scrolled());
+    types_on_each_layout(&host, &journal, |layout| running.play(&layout.at_the_probe()))?;
+    run("kill", &["-INT", &running.pid().to_string()])?;
+    let report = running.finish()?;
+    ensure!(report.number("/connections")? == 1.0, "{:#}", report.summary);
     ensure!(!host.logs().contains("Gr"), "typed text is in a log:\n{}", host.logs());
     Ok(())
 }
@@ -71,6 +77,41 @@ fn status_says_where_input_goes_and_why_not() -> Result<()> {
     let report = running.finish()?.success()?;
     waited.with_context(|| host.status())?;
     ensure!(report.number("/frames")? > 100.0, "the picture does not go on: {:#}", report.summary);
+    Ok(())
+}
+
+/// Waits until the program has the keyboard, for the first time or since the first `things`: what is typed before is nobody's.
+pub fn await_focus(journal: &Path, things: usize) -> Result<()> {
+    let read = || Seen::read(journal).unwrap_or_default();
+    let has_it = || read().0.iter().skip(things).any(|thing| matches!(thing, Thing::Enter(_)));
+    wait("the keyboard to be on the program", SOON, has_it).with_context(|| format!("{:?}", read()))
+}
+
+/// Waits until all that was typed is `typed`, and nothing is held any more.
+pub fn await_text(host: &Constellation, journal: &Path, typed: &str) -> Result<()> {
+    let read = || Seen::read(journal).unwrap_or_default();
+    wait("the text in the program", SOON, || {
+        let seen = read();
+        seen.text() == typed && seen.held() == Ok([].into())
+    })
+    .with_context(|| format!("typed was {:?}, held is {:?}\n{}", read().text(), read().held(), host.status()))
+}
+
+/// What `play` types at a client on each layout of the host's is what the program gets.
+pub fn types_on_each_layout(
+    host: &Constellation,
+    journal: &Path,
+    mut play: impl FnMut(&Layout) -> Result<()>,
+) -> Result<()> {
+    for layout in &LAYOUTS {
+        let config = format!("/home/{USER}/.config/lumen/inputd.toml");
+        fs::write(config, format!("layout = {:?}\n", layout.name))?;
+        let before = Seen::read(journal)?;
+        host.unit("restart", "inputd")?;
+        await_focus(journal, before.0.len())?;
+        play(layout)?;
+        await_text(host, journal, &(before.text() + &layout.typed())).with_context(|| layout.name)?;
+    }
     Ok(())
 }
 

@@ -66,7 +66,8 @@ pub struct StreamArgs {
     #[arg(long = "change", value_name = "AT:WHAT")]
     pub changes: Vec<Change>,
     /// Do what this file says at this client's keyboard, mouse and touch screen: lines of MILLISECONDS since the first picture and press
-    /// CODE, release CODE, move DX DY, to X Y, scroll DX DY, text WHATEVER, touch FINGER X Y, lift FINGER or cancel touches
+    /// CODE, release CODE, move DX DY, to X Y, scroll DX DY, text WHATEVER, touch FINGER X Y, lift FINGER or cancel touches. With -
+    /// the standard input is read along, and the milliseconds are those after the line before, or after it came
     #[arg(long, value_name = "FILE")]
     pub script: Option<PathBuf>,
     /// When each of it was done: one line of nanoseconds (CLOCK_MONOTONIC)

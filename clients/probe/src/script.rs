@@ -1,15 +1,26 @@
-//! What a person would do at this client, and when: a file of lines like `1500 press 30`.
+//! What a person would do at this client, and when: lines like `1500 press 30`, of a file or as they come on the standard input.
 
-use std::{fmt, fs::File, io::Write, path::Path, str::FromStr, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    fs::File,
+    future::pending,
+    io::{Write, stdin},
+    path::Path,
+    str::FromStr,
+    sync::Arc,
+    thread,
+    time::Duration,
+};
 
 use lumen_core::control::{Finger, Input};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use crate::clock::Clock;
 
 /// One thing to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Act {
-    /// From the first picture on.
+    /// From the first picture on; of the standard input, from the act before on, or from when it came.
     pub at: Duration,
     /// What.
     pub deed: Deed,
@@ -119,11 +130,18 @@ fn number<T: FromStr>(text: &str) -> Result<T, ActSyntax> {
     text.parse().map_err(|_| ActSyntax)
 }
 
+/// What stands for the standard input.
+const LIVE: &str = "-";
+
 /// All there is to do, in the order of the times.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct Script {
     /// The next one last.
     acts: Vec<Act>,
+    /// Those of the standard input, for as long as it is open.
+    live: Option<UnboundedReceiver<Result<Act, ScriptError>>>,
+    /// What it said since the last look at what is due.
+    heard: Vec<Act>,
     fingers: Vec<Finger>,
     /// Where the time of each goes, if it goes anywhere.
     log: Option<Arc<File>>,
@@ -136,26 +154,59 @@ impl fmt::Debug for Script {
 }
 
 impl Script {
-    /// Reads a file; empty lines and those that begin with `#` say nothing.
+    /// Reads a file, or with the path `-` the standard input along; empty lines and those that begin with `#` say nothing.
     ///
     /// # Errors
     /// [`ScriptError`].
     pub fn read(path: &Path) -> Result<Self, ScriptError> {
+        if path == Path::new(LIVE) {
+            return Ok(Self::live());
+        }
         let shown = path.display().to_string();
         let text = std::fs::read_to_string(path)
             .map_err(|source| ScriptError::Unreadable { path: shown.clone(), source })?;
-        let mut acts = Vec::new();
-        for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.is_empty()) {
-            if line.starts_with('#') {
-                continue;
-            }
-            let wrong = |source| ScriptError::Line { path: shown.clone(), line: index + 1, source };
-            acts.push(line.parse().map_err(wrong)?);
-        }
+        let lines = text.lines().zip(1..);
+        let acts: Result<Vec<Act>, _> = lines.filter_map(|(line, n)| act(line, &shown, n)).collect();
+        let mut acts = acts?;
         // Stable, so that lines of one time stay in their order; the next one is the last of the list.
         acts.sort_by_key(|act: &Act| act.at);
         acts.reverse();
         Ok(Self { acts, ..Self::default() })
+    }
+
+    /// What the standard input says, on a thread that ends with it.
+    fn live() -> Self {
+        let (says, live) = unbounded_channel();
+        thread::spawn(move || {
+            for (line, number) in stdin().lines().map_while(Result::ok).zip(1..) {
+                // Once nobody listens any more the stream is over.
+                if act(&line, LIVE, number).is_some_and(|act| says.send(act).is_err()) {
+                    return;
+                }
+            }
+        });
+        Self { live: Some(live), ..Self::default() }
+    }
+
+    /// Takes the next act of the standard input in; never returns where none is read, or after its end.
+    ///
+    /// # Errors
+    /// [`ScriptError::Line`].
+    pub async fn heard(&mut self) -> Result<(), ScriptError> {
+        if let Some(live) = &mut self.live
+            && let Some(act) = live.recv().await
+        {
+            self.heard.push(act?);
+            return Ok(());
+        }
+        self.live = None;
+        pending().await
+    }
+
+    /// To be done so long after what is to be done last, or else after now, which is `since` the first picture.
+    fn add(&mut self, act: Act, since: Duration) {
+        let before = self.acts.first().map_or(since, |last| last.at.max(since));
+        self.acts.insert(0, Act { at: before + act.at, ..act });
     }
 
     /// Writes the time of each act into a new file.
@@ -176,6 +227,7 @@ impl Script {
 
     /// The next one, if it is due `since` the first picture.
     pub fn due(&mut self, since: Duration) -> Option<Input> {
+        std::mem::take(&mut self.heard).into_iter().for_each(|act| self.add(act, since));
         let act = self.acts.pop_if(|act| act.at <= since)?;
         if let Some(mut log) = self.log.as_deref() {
             // A full disk costs figures, not the stream.
@@ -193,6 +245,14 @@ impl Script {
         }
         Some(Input::Fingers { down: self.fingers.clone(), cancels })
     }
+}
+
+/// What a line of `path` says to do, if it does.
+fn act(line: &str, path: &str, number: usize) -> Option<Result<Act, ScriptError>> {
+    let says = !line.is_empty() && !line.starts_with('#');
+    says.then(|| {
+        line.parse().map_err(|source| ScriptError::Line { path: path.to_owned(), line: number, source })
+    })
 }
 
 #[cfg(test)]
@@ -227,6 +287,20 @@ mod tests {
             touched(&[], true),
         ];
         assert_eq!(acts, expected);
+    }
+
+    // Sabotage: count the pauses of what is heard from the first picture on.
+    #[test]
+    fn what_is_heard_is_done_after_what_was_heard_before() {
+        let mut script = Script::default();
+        let ms = Duration::from_millis;
+        let mut hear = |line: &str, since: u64| {
+            script.add(line.parse().unwrap(), ms(since));
+            script.acts.iter().rev().map(|act| act.at).collect::<Vec<_>>()
+        };
+        assert_eq!(hear("20 press 30", 500), [ms(520)]);
+        assert_eq!(hear("30 release 30", 500), [ms(520), ms(550)]);
+        assert_eq!(hear("0 press 31", 900), [ms(520), ms(550), ms(900)]);
     }
 
     // Sabotage: show the line in the error.

@@ -161,6 +161,7 @@ impl<'a> Stream<'a> {
                 Err(error) => self.handle_lost(&error)?,
             },
             Some(notice) = self.notices.recv() => self.handle_notice(notice)?,
+            heard = self.script.heard() => heard.map_err(|error| End::Failed(error.into()))?,
             () = sleep => self.session.handle_timeout(self.clock.now()),
             () = interrupted() => return Err(End::Interrupted),
         }

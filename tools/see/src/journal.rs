@@ -1,4 +1,4 @@
-//! One line of JSON for each thing that happened.
+//! One line for each thing that happened: when it was heard, in milliseconds of CLOCK_MONOTONIC, and what it was, in JSON.
 
 use std::{
     fs::File,
@@ -7,6 +7,7 @@ use std::{
 };
 
 use anyhow::Context;
+use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
 /// A thing that happened, and `at_ms` in the compositor's clock where it has one.
@@ -102,7 +103,9 @@ impl Journal {
 
     /// Writes a line at once, because whoever reads along decides by it.
     pub fn write(&mut self, thing: &Thing) -> anyhow::Result<()> {
-        let line = serde_json::to_string(thing)? + "\n";
+        let now = clock_gettime(ClockId::Monotonic);
+        let line =
+            format!("{} {}\n", now.tv_sec * 1000 + now.tv_nsec / 1_000_000, serde_json::to_string(thing)?);
         self.0.write_all(line.as_bytes()).and_then(|()| self.0.flush()).context("cannot write what happened")
     }
 }

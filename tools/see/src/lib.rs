@@ -5,4 +5,4 @@ mod journal;
 mod seen;
 
 pub use journal::{Journal, Thing};
-pub use seen::{Seen, SeenError};
+pub use seen::{Seen, SeenError, held_from};

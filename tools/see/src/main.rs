@@ -1,4 +1,4 @@
-//! `lumen-see`: a window in full screen that writes down what a person does to it, one line of JSON for each thing. It is
+//! `lumen-see`: a window in full screen that writes down what a person does to it, one line for each thing. It is
 //! the far end of a test: what counts is which characters and which places arrive in a program, not which codes were sent.
 #![forbid(unsafe_code)]
 

@@ -11,7 +11,7 @@ pub struct Seen(pub Vec<Thing>);
 /// What a keyboard never does.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum SeenError {
-    /// The file is not there or not whole lines of JSON.
+    /// The file is not there, or not lines of a time and JSON.
     #[error("{path}: {why}")]
     Unreadable {
         /// The file.
@@ -39,11 +39,7 @@ impl Seen {
     /// # Errors
     /// [`SeenError::Unreadable`].
     pub fn read(path: &Path) -> Result<Self, SeenError> {
-        let told = |why: String| SeenError::Unreadable { path: path.display().to_string(), why };
-        let text = std::fs::read_to_string(path).map_err(|error| told(error.to_string()))?;
-        let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
-        let things: Result<_, _> = whole.lines().map(serde_json::from_str).collect();
-        things.map(Self).map_err(|error| told(error.to_string()))
+        Ok(Self(lines(path)?.into_iter().map(|(_, thing)| thing).collect()))
     }
 
     /// All characters that were typed.
@@ -61,26 +57,7 @@ impl Seen {
     /// Something went down twice, or a key up.
     pub fn held(&self) -> Result<BTreeSet<u32>, SeenError> {
         let mut held = BTreeSet::new();
-        for thing in &self.0 {
-            match *thing {
-                Thing::Key { code, pressed: true, .. } | Thing::Button { code, pressed: true, .. } => {
-                    held.insert(code).then_some(()).ok_or(SeenError::PressedTwice(code))?;
-                }
-                Thing::Key { code, pressed: false, .. } => {
-                    held.remove(&code).then_some(()).ok_or(SeenError::ReleasedTwice(code))?;
-                }
-                // A pointer that succeeds one that died lets go of every button, to be sure; programs do nothing at it.
-                Thing::Button { code, pressed: false, .. } => drop(held.remove(&code)),
-                Thing::Enter(ref keys) => {
-                    held.retain(is_button);
-                    held.extend(keys);
-                }
-                Thing::Leave => held.retain(is_button),
-                // It leaves no window while a button is down, save when the pointer itself is gone.
-                Thing::PointerLeft => held.retain(|code| !is_button(code)),
-                _ => {}
-            }
-        }
+        self.0.iter().try_for_each(|thing| follow(&mut held, thing))?;
         Ok(held)
     }
 
@@ -150,6 +127,56 @@ impl Seen {
     }
 }
 
+/// What was held from when on, in milliseconds of CLOCK_MONOTONIC: a set for each thing that happened.
+///
+/// # Errors
+/// As [`Seen::read`] and [`Seen::held`].
+pub fn held_from(path: &Path) -> Result<Vec<(u64, BTreeSet<u32>)>, SeenError> {
+    let mut held = BTreeSet::new();
+    let mut states = Vec::new();
+    for (at_ms, thing) in lines(path)? {
+        follow(&mut held, &thing)?;
+        states.push((at_ms, held.clone()));
+    }
+    Ok(states)
+}
+
+/// When each thing happened, and what.
+fn lines(path: &Path) -> Result<Vec<(u64, Thing)>, SeenError> {
+    let told = |why: String| SeenError::Unreadable { path: path.display().to_string(), why };
+    let text = std::fs::read_to_string(path).map_err(|error| told(error.to_string()))?;
+    let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
+    let line = |line: &str| {
+        let (at_ms, thing) = line.split_once(' ').ok_or_else(|| told(format!("no time in {line}")))?;
+        let at_ms = at_ms.parse().map_err(|_| told(format!("no time in {line}")))?;
+        Ok((at_ms, serde_json::from_str(thing).map_err(|error| told(error.to_string()))?))
+    };
+    whole.lines().map(line).collect()
+}
+
+/// What is held after `thing`.
+fn follow(held: &mut BTreeSet<u32>, thing: &Thing) -> Result<(), SeenError> {
+    match *thing {
+        Thing::Key { code, pressed: true, .. } | Thing::Button { code, pressed: true, .. } => {
+            held.insert(code).then_some(()).ok_or(SeenError::PressedTwice(code))?;
+        }
+        Thing::Key { code, pressed: false, .. } => {
+            held.remove(&code).then_some(()).ok_or(SeenError::ReleasedTwice(code))?;
+        }
+        // A pointer that succeeds one that died lets go of every button, to be sure; programs do nothing at it.
+        Thing::Button { code, pressed: false, .. } => drop(held.remove(&code)),
+        Thing::Enter(ref keys) => {
+            held.retain(is_button);
+            held.extend(keys);
+        }
+        Thing::Leave => held.retain(is_button),
+        // It leaves no window while a button is down, save when the pointer itself is gone.
+        Thing::PointerLeft => held.retain(|code| !is_button(code)),
+        _ => {}
+    }
+    Ok(())
+}
+
 /// Evdev's codes of buttons begin here; those of keys that matter end before.
 fn is_button(code: &u32) -> bool {
     *code >= 0x100
@@ -191,9 +218,10 @@ mod tests {
     fn what_was_written_is_read_and_half_a_line_is_not() {
         let line = serde_json::to_string(&key(30, true)).unwrap();
         let path = std::env::temp_dir().join(format!("lumen-seen-{}", std::process::id()));
-        std::fs::write(&path, format!("{line}\n{{\"key\"")).unwrap();
-        let seen = Seen::read(&path);
+        std::fs::write(&path, format!("7 {line}\n8 \"leave\"\n9 {{\"key\"")).unwrap();
+        let (seen, held) = (Seen::read(&path), held_from(&path));
         std::fs::remove_file(&path).unwrap();
-        assert_eq!(seen.unwrap().0, [key(30, true)]);
+        assert_eq!(seen.unwrap().0, [key(30, true), Thing::Leave]);
+        assert_eq!(held.unwrap(), [(7, [30].into()), (8, [].into())]);
     }
 }
