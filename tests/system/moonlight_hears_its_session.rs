@@ -24,8 +24,8 @@ const TONES: [f64; 2] = [440.0, 660.0];
 /// What the apps play, a tone in each channel.
 const PLAYED: [(&str, &[f64]); 3] = [
     ("two", &TONES),
-    ("six", &[500.0, 730.0, 1030.0, 170.0, 1370.0, 1790.0]),
-    ("eight", &[560.0, 610.0, 940.0, 230.0, 1150.0, 1270.0, 1610.0, 1990.0]),
+    ("six", &[500.0, 740.0, 1020.0, 180.0, 1310.0, 1760.0]),
+    ("eight", &[330.0, 560.0, 880.0, 120.0, 1150.0, 1460.0, 1640.0, 2000.0]),
 ];
 /// Louder than what Opus makes of a tone beside it, in decibels; tones are played at −10.
 const FOREIGN: f64 = -25.0;
@@ -77,6 +77,9 @@ fn await_tones(playing: &Playing<'_>, hertz: &[f64]) -> Result<()> {
     let mut last = Ok(());
     let heard = wait("the tones at the client", SOON, || {
         last = playing.heard().and_then(|heard| heard.has_tones(hertz));
+        // What decodes all the time is what sound would skip for.
+        let pause = if last.is_ok() { Duration::ZERO } else { Duration::from_millis(200) };
+        thread::sleep(pause);
         last.is_ok()
     });
     heard.with_context(|| format!("{last:?}"))
@@ -139,15 +142,14 @@ fn moonlight_hears_its_session() -> Result<()> {
     let (p50, most) = (first[first.len() / 2], first[first.len() - 1]);
     println!("first sound after the connection: p50 {p50:?}, at most {most:?} of {}", first.len());
     // Thrown away is half a second of packets: who hears any earlier had silence to throw away.
-    ensure!(p50 < UNHEARD, "clients throw away what was to be heard: {first:?}");
+    ensure!(p50 < UNHEARD / 2, "clients throw away what was to be heard: {first:?}");
     Ok(())
 }
 
-/// All of a session's tones were heard and none of the others', in packets of one length of so many milliseconds; how long after
-/// the connection the first came.
+/// None of the other sessions' tones were heard, and packets were of so many milliseconds; how long after the connection the first
+/// came.
 fn judge(played: &Played, own: &[f64], ms: u64) -> Result<Duration> {
     played.unbroken()?;
-    played.sound.has_tones(own)?;
     for (_, hertz) in PLAYED {
         for hertz in hertz.iter().filter(|hertz| !own.contains(*hertz)) {
             let loudness = played.sound.loudness(*hertz)?;
