@@ -2,8 +2,12 @@
 
 use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
-use clap::{Parser, Subcommand};
-use lumen_core::trust::Fingerprint;
+use clap::{Parser, Subcommand, builder::TypedValueParser as _};
+use lumen_core::{
+    DEFAULT_DATAGRAM_LEN,
+    control::{self, Codec, Launch},
+    trust::Fingerprint,
+};
 
 use crate::change::Change;
 
@@ -58,6 +62,9 @@ pub struct StreamArgs {
     /// Where the pointer is: in the picture, or told apart from it
     #[arg(long, value_enum, default_value_t)]
     pub cursor: Cursor,
+    /// Channels of sound to ask for
+    #[arg(long, default_value_t = 2, requires = "sound", value_parser = clap::builder::PossibleValuesParser::new(["2", "6", "8"]).map(|count| count.parse::<u8>().unwrap_or(2)))]
+    pub channels: u8,
     /// Stop so many seconds after the first picture
     #[arg(long, default_value = "10", value_name = "SECONDS", value_parser = seconds)]
     pub seconds: Duration,
@@ -92,6 +99,22 @@ pub struct StreamArgs {
     pub clock_offset: u32,
 }
 
+impl StreamArgs {
+    /// What the host is asked for.
+    pub fn launch(&self) -> Launch {
+        Launch {
+            mode: self.mode.into(),
+            bitrate_bps: self.bitrate.0,
+            parity_percent: self.parity,
+            datagram_len: DEFAULT_DATAGRAM_LEN as u16,
+            app: self.app.clone(),
+            codecs: vec![Codec::H264],
+            is_pointer_separate: self.cursor == Cursor::Separate,
+            channels: if self.outputs.sound.is_some() { self.channels } else { 0 },
+        }
+    }
+}
+
 /// Who draws the pointer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Cursor {
@@ -114,6 +137,9 @@ pub struct Outputs {
     /// The stream as raw H.264
     #[arg(long, value_name = "FILE")]
     pub h264: Option<PathBuf>,
+    /// The sound, as packets of Opus with the time when each came
+    #[arg(long, value_name = "FILE")]
+    pub sound: Option<PathBuf>,
     /// The summary as JSON; `-` is stdout, in place of the table
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
@@ -136,6 +162,12 @@ pub struct Mode {
     pub height: u32,
     /// Thousandths of a hertz.
     pub refresh_mhz: u32,
+}
+
+impl From<Mode> for control::Mode {
+    fn from(mode: Mode) -> Self {
+        Self { width: mode.width, height: mode.height, refresh_mhz: mode.refresh_mhz }
+    }
 }
 
 /// Not a mode.

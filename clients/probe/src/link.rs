@@ -24,6 +24,15 @@ const READ: usize = 16 << 10;
 /// will answer. Each further one has twice the time of the one before, so that a slow network gets its turn.
 const REDIAL_DEADLINE: Duration = Duration::from_millis(300);
 
+/// What came.
+#[derive(Debug)]
+pub enum Coming {
+    /// Bytes of the control stream.
+    Control(Chunk),
+    /// A datagram.
+    Datagram(Vec<u8>),
+}
+
 /// A connection and the first stream that the client opened on it.
 #[derive(Debug)]
 pub struct Link {
@@ -56,15 +65,18 @@ impl Link {
         Ok(Self { connection, send, receive })
     }
 
-    /// The next bytes of the control stream. Can be cancelled without losing any.
+    /// The next bytes of the control stream, or the next datagram. Can be cancelled without losing any.
     ///
     /// # Errors
     /// Why the connection ended; a stream that ended alone is no use either, and waits for that.
-    pub async fn read(&mut self) -> Result<Chunk, ConnectionError> {
-        match self.receive.read_chunk(READ, true).await {
-            Ok(Some(chunk)) => Ok(chunk),
-            Err(ReadError::ConnectionLost(error)) => Err(error),
-            Ok(None) | Err(_) => Err(self.connection.closed().await),
+    pub async fn read(&mut self) -> Result<Coming, ConnectionError> {
+        tokio::select! {
+            chunk = self.receive.read_chunk(READ, true) => match chunk {
+                Ok(Some(chunk)) => Ok(Coming::Control(chunk)),
+                Err(ReadError::ConnectionLost(error)) => Err(error),
+                Ok(None) | Err(_) => Err(self.connection.closed().await),
+            },
+            datagram = self.connection.read_datagram() => Ok(Coming::Datagram(datagram?.to_vec())),
         }
     }
 

@@ -6,6 +6,7 @@ mod change;
 mod clock;
 mod connection;
 mod decode;
+mod ear;
 mod failure;
 mod identity;
 mod intervals;
@@ -112,6 +113,7 @@ fn report(args: &StreamArgs, dialer: &Dialer, outcome: Outcome) -> Result<(), Fa
             decoded: yielded.decoded,
             network: yielded.network,
             clock: outcome.clock,
+            sound: outcome.heard,
             tidings: outcome.tidings,
         };
         summary.derive_rates();

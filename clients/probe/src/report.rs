@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::{
     decode::DecodeSummary,
+    ear::EarSummary,
     intervals::IntervalSummary,
     judge::StampSummary,
     latency::{LatencySummary, Percentiles},
@@ -55,6 +56,8 @@ pub struct Summary {
     pub network: NetworkSummary,
     /// The clocks.
     pub clock: ClockSummary,
+    /// What was heard, where it was asked for.
+    pub sound: Option<EarSummary>,
     /// What the host told.
     #[serde(flatten)]
     pub tidings: Tidings,

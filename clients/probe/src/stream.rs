@@ -3,20 +3,21 @@
 use std::{net::SocketAddr, time::Duration};
 
 use lumen_core::{
-    ClientConfig, ClientEvent, ClientSession, CloseReason, DEFAULT_DATAGRAM_LEN, Timestamp,
-    control::{Codec, Launch, Launched, Mode, Stats},
+    ClientConfig, ClientEvent, ClientSession, CloseReason, Timestamp,
+    control::{Launched, Stats},
     session::Output,
 };
 use quinn::ConnectionError;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::{
-    args::{self, Cursor, StreamArgs},
+    args::StreamArgs,
     change::{Schedule, Wish},
     clock::Clock,
     connection::Dialer,
+    ear::{Ear, EarSummary},
     failure::Failure,
-    link::Link,
+    link::{Coming, Link},
     notice::Notice,
     pulse::Pulse,
     record::Recording,
@@ -60,6 +61,8 @@ pub struct Outcome {
     pub yielded: Result<Yield, Failure>,
     /// The clocks.
     pub clock: ClockSummary,
+    /// What was heard.
+    pub heard: Option<EarSummary>,
     /// What the host told.
     pub tidings: Tidings,
 }
@@ -73,6 +76,7 @@ pub struct Stream<'a> {
     link: Option<Link>,
     workers: Option<Workers>,
     recording: Option<Recording>,
+    ear: Option<Ear>,
     notices: UnboundedReceiver<Notice>,
     notify: UnboundedSender<Notice>,
     started: Timestamp,
@@ -99,11 +103,12 @@ impl<'a> Stream<'a> {
         if let Some(log) = &args.acts_log {
             script = script.logging_to(log)?;
         }
+        let ear = args.outputs.sound.as_deref().map(|path| Ear::create(path, args.channels)).transpose()?;
         let clock = Clock::ahead_by(args.clock_offset);
         let started = clock.now();
         let link = Link::open(dialer).await?;
         let now = clock.now();
-        let config = ClientConfig { name: "lumen-probe".into(), launch: launch(args) };
+        let config = ClientConfig { name: "lumen-probe".into(), launch: args.launch() };
         let (notify, notices) = unbounded_channel();
         Ok(Self {
             args,
@@ -113,6 +118,7 @@ impl<'a> Stream<'a> {
             link: Some(link),
             workers: None,
             recording: Some(recording),
+            ear,
             notices,
             notify,
             started,
@@ -145,6 +151,7 @@ impl<'a> Stream<'a> {
             launch_to_picture: self.first_picture.map(|at| at.since(self.started)),
             yielded,
             clock: self.pulse.summary(),
+            heard: self.ear.as_ref().map(Ear::summary),
             tidings: self.tidings,
         }
     }
@@ -156,8 +163,9 @@ impl<'a> Stream<'a> {
         self.drain().await?;
         let sleep = tokio::time::sleep(self.next_deadline().since(now));
         tokio::select! {
-            chunk = read(&mut self.link) => match chunk {
-                Ok(chunk) => self.session.handle_bytes(&chunk.bytes, self.clock.now()),
+            came = read(&mut self.link) => match came {
+                Ok(Coming::Control(chunk)) => self.session.handle_bytes(&chunk.bytes, self.clock.now()),
+                Ok(Coming::Datagram(datagram)) => self.hear(&datagram)?,
                 Err(error) => self.handle_lost(&error)?,
             },
             Some(notice) = self.notices.recv() => self.handle_notice(notice)?,
@@ -263,6 +271,12 @@ impl<'a> Stream<'a> {
         }
     }
 
+    fn hear(&mut self, datagram: &[u8]) -> Result<(), End> {
+        let now_ns = self.clock.now().as_ns();
+        let heard = self.ear.as_mut().map_or(Ok(()), |ear| ear.take(datagram, now_ns));
+        heard.map_err(|error| End::Failed(error.into()))
+    }
+
     fn handle_notice(&mut self, notice: Notice) -> Result<(), End> {
         match notice {
             Notice::NeedIdr { after_frame } => self.session.request_idr(after_frame),
@@ -317,7 +331,7 @@ impl<'a> Stream<'a> {
         while let Some(change) = self.schedule.due(now.since(first)) {
             match change.wish {
                 Wish::Bitrate(bitrate) => self.session.set_bitrate(bitrate.0),
-                Wish::Mode(mode) => self.session.set_mode(mode_of(mode)),
+                Wish::Mode(mode) => self.session.set_mode(mode.into()),
             }
         }
         std::iter::from_fn(|| self.script.due(now.since(first))).for_each(|input| self.session.input(input));
@@ -354,8 +368,8 @@ impl<'a> Stream<'a> {
     }
 }
 
-/// The next bytes of the control stream; pending while there is none.
-async fn read(link: &mut Option<Link>) -> Result<quinn::Chunk, ConnectionError> {
+/// What comes next; pending while there is no connection.
+async fn read(link: &mut Option<Link>) -> Result<Coming, ConnectionError> {
     match link {
         Some(link) => link.read().await,
         None => std::future::pending().await,
@@ -367,22 +381,6 @@ async fn write(link: &mut Option<Link>, bytes: &[u8]) {
     if let Some(link) = link {
         link.write(bytes).await;
     }
-}
-
-fn launch(args: &StreamArgs) -> Launch {
-    Launch {
-        mode: mode_of(args.mode),
-        bitrate_bps: args.bitrate.0,
-        parity_percent: args.parity,
-        datagram_len: DEFAULT_DATAGRAM_LEN as u16,
-        app: args.app.clone(),
-        codecs: vec![Codec::H264],
-        is_pointer_separate: args.cursor == Cursor::Separate,
-    }
-}
-
-fn mode_of(mode: args::Mode) -> Mode {
-    Mode { width: mode.width, height: mode.height, refresh_mhz: mode.refresh_mhz }
 }
 
 /// SIGINT or SIGTERM: what came until then is still reported.

@@ -71,6 +71,7 @@ pub mod reassembler;
 pub mod replay;
 pub mod seal;
 pub mod session;
+pub mod sound;
 pub mod trust;
 pub mod wire;
 

@@ -29,6 +29,9 @@ use crate::{
 /// How often we ask whether a quiet client is still there; three times within the shortest sensible idle timeout.
 const KEEP_ALIVE: Duration = Duration::from_secs(3);
 
+/// Bytes of sound that may wait for the network, some tenth of a second; older ones are dropped, since late sound is worse than none.
+const SOUND_WAITS: usize = 8 << 10;
+
 /// Bytes a client may send ahead on its control stream, whose messages have at most 16 KiB.
 const WINDOW: u32 = 64 << 10;
 
@@ -95,7 +98,9 @@ fn transport(config: &Config) -> Result<TransportConfig, ControlError> {
         .stream_receive_window(VarInt::from_u32(WINDOW))
         .receive_window(VarInt::from_u32(WINDOW))
         .send_window(u64::from(WINDOW))
-        .datagram_receive_buffer_size(None)
+        // None are taken; without any room for one quinn sends none either.
+        .datagram_receive_buffer_size(Some(1))
+        .datagram_send_buffer_size(SOUND_WAITS)
         .congestion_controller_factory(Arc::new(CubicConfig::default()));
     Ok(transport)
 }

@@ -43,6 +43,10 @@ pub fn check(launch: &Launch) -> Result<Request, Refused> {
         let text = "This host encodes H.264 only, which the client does not decode.".to_owned();
         return Err(refuse(RefusalClass::Codec, text, "Use a client that decodes H.264."));
     }
+    if !matches!(launch.channels, 0 | 2 | 6 | 8) {
+        let text = format!("{} channels of sound cannot be streamed.", launch.channels);
+        return Err(refuse(RefusalClass::Mode, text, "Ask for 2, 6 or 8, or for none."));
+    }
     let cut =
         PacketiserConfig { datagram_len: launch.datagram_len.into(), parity_percent: launch.parity_percent };
     lumen_core::Packetiser::new(cut).map_err(|error| {
@@ -57,7 +61,7 @@ pub fn check(launch: &Launch) -> Result<Request, Refused> {
             cursor: launch.is_pointer_separate.then(|| SEPARATE.to_owned()),
             repeat_mhz: None,
             references: None,
-            channels: None,
+            channels: (launch.channels > 0).then_some(launch.channels.into()),
             codec: "h264".into(),
             bitrate_bps: launch.bitrate_bps,
         },
@@ -119,6 +123,7 @@ pub(crate) mod tests {
             app: None,
             codecs: vec![Codec::H264],
             is_pointer_separate: false,
+            channels: 0,
         }
     }
 
@@ -131,6 +136,10 @@ pub(crate) mod tests {
             assert!(refused.advice.contains("1280x720@60"), "{refused:?}");
         }
         let mut odd = launch((1280, 720, 60_000));
+        odd.channels = 3;
+        assert_eq!(check(&odd).unwrap_err().class, RefusalClass::Mode);
+        odd.channels = 6;
+        assert_eq!(check(&odd).unwrap().stream.channels, Some(6));
         odd.parity_percent = 201;
         assert_eq!(check(&odd).unwrap_err().class, RefusalClass::Mode);
         odd.codecs = vec![Codec::Av1];

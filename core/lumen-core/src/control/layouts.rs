@@ -18,7 +18,7 @@ impl Mode {
 
 impl Launch {
     /// mode ‖ bitrate_bps u32 ‖ parity_percent u16 ‖ datagram_len u16 ‖ has_app flag ‖ app text, if so ‖ codecs: count u8 ‖ u8 each ‖
-    /// separate pointer flag
+    /// separate pointer flag ‖ channels u8
     pub(super) fn write(&self, to: &mut Writer<'_>) {
         self.mode.write(to);
         to.u32(self.bitrate_bps)
@@ -33,7 +33,7 @@ impl Launch {
         for codec in codecs {
             to.u8(*codec as u8);
         }
-        to.u8(self.is_pointer_separate.into());
+        to.u8(self.is_pointer_separate.into()).u8(self.channels);
     }
 
     pub(super) fn read(from: &mut Reader<'_>) -> Result<Self, MalformedMessage> {
@@ -45,6 +45,8 @@ impl Launch {
             app: if from.flag()? { Some(from.text(MAX_NAME_LEN)?) } else { None },
             codecs: read_codecs(from)?,
             is_pointer_separate: from.flag()?,
+            // Clients of before there was sound end here.
+            channels: if from.0.is_empty() { 0 } else { from.u8()? },
         })
     }
 }

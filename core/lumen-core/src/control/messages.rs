@@ -87,6 +87,8 @@ pub struct Launch {
     pub codecs: Vec<Codec>,
     /// It draws the pointer itself: the pictures are to be without it, where the host can tell it apart.
     pub is_pointer_separate: bool,
+    /// Channels of the sound that it wants: 2, 6 or 8; 0: none.
+    pub channels: u8,
 }
 
 /// The host streams.

@@ -22,15 +22,18 @@ fn codec() -> impl Strategy<Value = Codec> {
 fn launch() -> impl Strategy<Value = Launch> {
     let codecs = prop::collection::vec(codec(), 0..16);
     let app = prop::option::of("\\PC{0,60}");
-    (mode(), any::<u32>(), any::<u16>(), any::<u16>(), app, codecs, any::<bool>()).prop_map(
-        |(mode, bitrate_bps, parity_percent, datagram_len, app, codecs, is_pointer_separate)| Launch {
-            mode,
-            bitrate_bps,
-            parity_percent,
-            datagram_len,
-            app,
-            codecs,
-            is_pointer_separate,
+    (mode(), any::<u32>(), any::<u16>(), any::<u16>(), app, codecs, any::<bool>(), any::<u8>()).prop_map(
+        |(mode, bitrate_bps, parity_percent, datagram_len, app, codecs, is_pointer_separate, channels)| {
+            Launch {
+                mode,
+                bitrate_bps,
+                parity_percent,
+                datagram_len,
+                app,
+                codecs,
+                is_pointer_separate,
+                channels,
+            }
         },
     )
 }

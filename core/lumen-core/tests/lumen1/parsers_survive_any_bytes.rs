@@ -18,6 +18,7 @@ fn launch() -> lumen_core::control::Launch {
         app: None,
         codecs: Vec::new(),
         is_pointer_separate: false,
+        channels: 0,
     }
 }
 
@@ -44,6 +45,7 @@ proptest! {
         let _ = Shard::parse(&bytes);
         let _ = BlockHead::parse(&bytes);
         let _ = HelloBody::parse(&bytes);
+        let _ = lumen_core::sound::Packet::parse(&bytes);
         let mut client = Client::new();
         prop_assert!(client.receive(&bytes, zero()).is_err());
         prop_assert_eq!(client.opener.counters().opened, 0);

@@ -20,6 +20,7 @@ fn config() -> ClientConfig {
         app: Some("stamp".into()),
         codecs: vec![Codec::Hevc, Codec::H264],
         is_pointer_separate: true,
+        channels: 0,
     };
     ClientConfig { name: "couch".into(), launch }
 }

@@ -56,8 +56,9 @@ fn a_control_message_is_type_length_fields() {
         app: Some("a".into()),
         codecs: vec![Codec::H264, Codec::Av1],
         is_pointer_separate: true,
+        channels: 6,
     };
-    let expected = "02001c00\
+    let expected = "02001d00\
         00050000d002000060ea0000\
         80969800\
         1400\
@@ -65,7 +66,8 @@ fn a_control_message_is_type_length_fields() {
         01\
         010061\
         020103\
-        01";
+        01\
+        06";
     assert_eq!(hex(&Message::Launch(launch).to_bytes()), expected);
     assert_eq!(hex(&Message::Ping { sent: ms(1) }.to_bytes()), "0800080040420f0000000000");
 }

@@ -224,6 +224,7 @@ pub(super) async fn begin<U: Upstream>(
             token: Tokens::ping_payload(beginning.tokens.audio),
             key_id: beginning.key_id,
         }),
+        channels: 0,
         texts: legacy.texts,
     };
     let (orders_to, orders) = unbounded_channel();

@@ -52,6 +52,8 @@ pub struct Founding {
     pub terms: Option<Terms>,
     /// What the client was told of its sound.
     pub sound: Option<SoundTerms>,
+    /// Channels of sound that a lumen/1 client asked for; 0: none.
+    pub channels: u32,
     /// Texts that inputd has heard of it: none, unless it takes over what was kept of another.
     pub texts: u64,
 }
@@ -75,7 +77,7 @@ pub fn begin<U: Upstream>(
     founding: Founding,
     origin: Origin,
 ) -> Result<Born, Refused> {
-    let Founding { fixed, bitrate_bps, is_pointer_separate, terms, sound, texts } = founding;
+    let Founding { fixed, bitrate_bps, is_pointer_separate, terms, sound, channels, texts } = founding;
     let record = match &terms {
         None => Record::make(&fixed, bitrate_bps),
         Some(terms) => Record::make_gamestream(&fixed, terms, bitrate_bps),
@@ -85,6 +87,7 @@ pub fn begin<U: Upstream>(
     if let Some(sound) = &sound {
         record.set_sound(sound).map_err(refused)?;
     }
+    record.set_channels(channels);
     record.set_texts(texts);
     record.set_pointer_separate(is_pointer_separate);
     let record = Arc::new(record);

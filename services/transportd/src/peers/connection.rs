@@ -22,7 +22,7 @@ use tokio::{
 
 use super::{
     Admitted, NotYours, Order, Peers,
-    birth::{Founding, begin},
+    birth::{Born, Founding, begin},
     lobby::Place,
     mail::{Legacy, Mail, News, Origin, gone},
     pipeline::{Client, Grounds, found},
@@ -268,10 +268,12 @@ impl<U: Upstream> Conversation<U> {
             is_pointer_separate: request.stream.cursor.is_some(),
             terms: None,
             sound: None,
+            channels: request.stream.channels.unwrap_or_default(),
             texts: kept.map_or(0, |(_, legacy)| legacy.texts),
         };
         let origin = Origin::Launched { birth: self.admitted.birth(), news: self.news_to.clone() };
-        let mail = begin(grounds, peers, founding, origin)?.mail;
+        let Born { live, mail } = begin(grounds, peers, founding, origin)?;
+        live.ear.lend(self.connection.clone());
         tracing::info!(
             STAGE = "transportd",
             "{} ({}) launches {}x{}",
@@ -301,7 +303,12 @@ impl<U: Upstream> Conversation<U> {
     fn resume(&mut self, session: SessionId) {
         let attach = Mail::Attach { birth: self.admitted.birth(), news: self.news_to.clone() };
         match self.house.peers.mailbox(session, &self.client.fingerprint) {
-            Ok(mail) if mail.send(attach).is_ok() => self.sit_down(mail),
+            Ok(mail) if mail.send(attach).is_ok() => {
+                let sessions = self.house.peers.sessions();
+                let live = sessions.iter().find(|live| live.session == session);
+                live.iter().for_each(|live| live.ear.lend(self.connection.clone()));
+                self.sit_down(mail);
+            }
             Ok(_) => self.host.refuse(gone(NotYours::Gone(session))),
             Err(why) => self.host.refuse(gone(why)),
         }

@@ -29,7 +29,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use self::{protocol::Protocol, session::Mail};
 use crate::{
     record::Record,
-    sound::tally::Tally,
+    sound::{Ear, tally::Tally},
     video::{Figures, Path},
 };
 
@@ -63,6 +63,8 @@ pub struct Live {
     pub started_ns: u64,
     /// What becomes of its sound.
     pub sound: Tally,
+    /// Where its sound goes, of a lumen/1 session.
+    pub ear: Ear,
     /// What inputd says: a sentence.
     pub input: Mutex<String>,
     /// inputd's Seat takes fingers.
@@ -319,6 +321,7 @@ mod tests {
             record,
             started_ns: n.into(),
             sound: Tally::default(),
+            ear: Ear::default(),
             input: Mutex::default(),
             takes_touch: AtomicBool::default(),
             state: Mutex::default(),

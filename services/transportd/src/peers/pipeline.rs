@@ -30,7 +30,7 @@ use crate::{
     launch::{MAX_BITRATE, MIN_BITRATE, Request, SEPARATE, told},
     record::{Fixed, Record, RecordError},
     recover,
-    sound::{Sound, tally::Tally},
+    sound::{self, Ear, Sound, tally::Tally},
     upstream::Upstream,
     video::{
         Loss, Path, Report, Stream, StreamParts,
@@ -334,7 +334,7 @@ fn request(fixed: &Fixed, record: &Record) -> Request {
             repeat_mhz: record.terms().map(|terms| terms.config.centi_hz * 5),
             // One that takes a single reference makes no room for more.
             references: record.terms().map(|terms| !terms.config.single_reference),
-            channels: record.terms().map(|terms| terms.config.audio.surround.channels().into()),
+            channels: sound::channels(record),
             codec: "h264".into(),
             bitrate_bps: record.bitrate(),
         },
@@ -355,6 +355,7 @@ fn live(fixed: &Fixed, protocol: Protocol, path: Arc<Path>, record: Arc<Record>)
         record,
         started_ns: now_ns(),
         sound: Tally::default(),
+        ear: Ear::default(),
         input: Mutex::new("waiting for inputd".into()),
         takes_touch: AtomicBool::default(),
         state: Mutex::new("opens".into()),

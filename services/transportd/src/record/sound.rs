@@ -15,6 +15,9 @@ const PACKETS: usize = 2128;
 /// [`SoundTerms`], written once.
 const TERMS: usize = 2136;
 
+/// Channels that a lumen/1 client asked for; 0: none.
+const CHANNELS: usize = 2184;
+
 /// What a Moonlight client was told of its sound.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SoundTerms {
@@ -42,6 +45,16 @@ impl Record {
     /// What the client was told of its sound; `None` if it gets none.
     pub fn sound(&self) -> Option<SoundTerms> {
         read_slot(&self.lock(), TERMS)
+    }
+
+    /// To be called before the record is stored.
+    pub fn set_channels(&self, channels: u32) {
+        self.set_number(CHANNELS, channels.into());
+    }
+
+    /// Channels that a lumen/1 client asked for; 0: none.
+    pub fn channels(&self) -> u32 {
+        u32::try_from(self.number(CHANNELS)).unwrap_or_default()
     }
 
     /// Numbers for packets of sound.
@@ -86,6 +99,8 @@ mod tests {
         let terms = SoundTerms { token: *b"0123456789abcdef", key_id: -7 };
         record.set_sound(&terms).unwrap();
         assert_eq!(record.packet_numbers().reserve(3), Some(0));
+        assert_eq!(record.channels(), 0);
+        record.set_channels(6);
         let way = |port: u16| Destination {
             to: ([0xfe80, 0, 0, 0, 0xffff, 0xffff, 0xffff, 0xffff], port).into(),
             from: Some("fe80::1".parse().unwrap()),
@@ -94,7 +109,7 @@ mod tests {
         (1..4).for_each(|n| record.set_way(Road::Sound, way(n + 10), n.into()));
         let (next, _) = Record::adopt(record.duplicate().unwrap()).unwrap();
         assert_eq!(next.sound(), Some(terms));
-        assert_eq!(next.packet_numbers().taken(), 3);
+        assert_eq!((next.packet_numbers().taken(), next.channels()), (3, 6));
         assert_eq!(next.packet_numbers().reserve(1), Some(3));
         assert_eq!(next.way(Road::Video), Some((way(1), 11)));
         assert_eq!(next.way(Road::Sound), Some((way(13), 3)));

@@ -1,7 +1,8 @@
-//! Sound, to clients of GameStream: one thread a session takes packets off its own link to encoded and sends them.
+//! Sound: one thread a session takes packets off its own link to encoded and sends them.
 //!
 //! ```text
-//!  encoded ──Packet──► speaker.rs: number of the record ─► RTP, 4 + 2 parity, AES-CBC ─► UDP
+//!  encoded ──Packet──► speaker.rs ─► voice.rs: number of the record ─► RTP, 4 + 2 parity, AES-CBC ─► UDP
+//!                         ▲                                        └► a datagram of the client's QUIC connection
 //!                         ▲ links
 //!                      this file: opens another one whenever one is lost
 //! ```
@@ -9,6 +10,7 @@
 
 mod speaker;
 pub mod tally;
+mod voice;
 
 use std::{
     io,
@@ -18,7 +20,11 @@ use std::{
     time::Duration,
 };
 
-use lumen_gamestream::{audio::AudioPacketiser, rtsp::opus_layout};
+use lumen_gamestream::{
+    audio::AudioPacketiser,
+    http::Surround,
+    rtsp::{AudioQuality, opus_layout},
+};
 use lumen_ipc::bus::SoundSpec;
 use lumen_stage::failpoint;
 use tokio::{
@@ -29,7 +35,7 @@ use tokio::{
 
 use crate::{
     peers::{Live, pipeline::Grounds},
-    record::{Road, SoundTerms, Terms},
+    record::{Record, Road, SoundTerms, Terms},
     recover,
     upstream::Upstream,
     video::{
@@ -38,11 +44,15 @@ use crate::{
     },
 };
 use speaker::{Speaker, SpeakerParts};
+pub use voice::Ear;
+use voice::{Rtp, Voice};
 
 /// Between two tries to open a link, of which each waits for an encoded that restarts.
 const RETRY: Duration = Duration::from_millis(20);
 /// The same after encoded refused.
 const REFUSED: Duration = Duration::from_secs(1);
+/// Of lumen/1.
+const PACKET_MS: u8 = 5;
 
 /// What the owner tells the thread.
 #[derive(Debug)]
@@ -58,7 +68,7 @@ pub struct Sound {
     letters: mpsc::Sender<Letter>,
     bell: Arc<Bell>,
     opener: JoinHandle<()>,
-    _listed: Listed,
+    _listed: Option<Listed>,
 }
 
 impl Sound {
@@ -67,15 +77,8 @@ impl Sound {
     /// # Errors
     /// The kernel gives no thread or descriptor.
     pub fn start<U: Upstream>(grounds: &Grounds<U>, live: &Arc<Live>) -> io::Result<Option<Self>> {
-        let (Some(terms), Some(sound), Some(gate)) =
-            (live.record.terms(), live.record.sound(), grounds.gates.sound.clone())
-        else {
-            return Ok(None);
-        };
         let bell = Arc::new(Bell::new()?);
-        let path = Path::on(Road::Sound, Proof::Token(sound.token), bell.clone(), live.record.clone());
-        let path = Arc::new(path);
-        let Some(listed) = gate.paths.list(path.clone()) else { return Ok(None) };
+        let Some((voice, spec, listed)) = way(grounds, live, &bell) else { return Ok(None) };
         failpoint::at(recover::SOUND_LISTENING);
         let (letters, mail) = mpsc::channel();
         let (lost_to, lost) = unbounded_channel();
@@ -83,11 +86,8 @@ impl Sound {
             SpeakerParts {
                 generation: grounds.generation,
                 live: live.clone(),
-                path,
+                voice,
                 bell: bell.clone(),
-                class: gate.class(terms.config.audio.dscp),
-                outlet: gate.outlet,
-                packetiser: packetiser(&terms, &sound),
                 pulse: grounds.pulses.register(),
                 lost: lost_to,
             },
@@ -97,7 +97,7 @@ impl Sound {
         let name = format!("sound-{}", id.get(..7).unwrap_or_default());
         thread::Builder::new().name(name).spawn(move || speaker.run())?;
         let links = Links { letters: letters.clone(), bell: bell.clone(), live: live.clone(), lost };
-        let opener = tokio::spawn(links.open(grounds.upstream.clone(), spec(&terms)));
+        let opener = tokio::spawn(links.open(grounds.upstream.clone(), spec));
         Ok(Some(Self { letters, bell, opener, _listed: listed }))
     }
 
@@ -151,6 +151,40 @@ impl Links {
     }
 }
 
+/// How the sound of a session reaches its client, what encoded is asked for, and the place among those that ping.
+fn way<U: Upstream>(
+    grounds: &Grounds<U>,
+    live: &Arc<Live>,
+    bell: &Arc<Bell>,
+) -> Option<(Voice, SoundSpec, Option<Listed>)> {
+    let Some(terms) = live.record.terms() else {
+        let channels = u8::try_from(live.record.channels()).ok()?;
+        let surround = Surround::of_channels(channels.into())?;
+        // Of 7.1 more would not fit a datagram.
+        let quality = if surround == Surround::Stereo { AudioQuality::High } else { AudioQuality::Normal };
+        return Some((Voice::Lumen1, spec(surround, quality, PACKET_MS), None));
+    };
+    let (sound, gate) = (live.record.sound()?, grounds.gates.sound.clone()?);
+    let path = Path::on(Road::Sound, Proof::Token(sound.token), bell.clone(), live.record.clone());
+    let path = Arc::new(path);
+    let listed = gate.paths.list(path.clone())?;
+    let audio = &terms.config.audio;
+    let rtp = Rtp {
+        path,
+        class: gate.class(audio.dscp),
+        outlet: gate.outlet,
+        packetiser: packetiser(&terms, &sound),
+    };
+    let spec = spec(audio.surround, audio.quality, audio.packet_ms);
+    Some((Voice::GameStream(Box::new(rtp)), spec, Some(listed)))
+}
+
+/// How many channels the sink of a session is to have; `None`: nobody hears it.
+pub fn channels(record: &Record) -> Option<u32> {
+    let terms = record.terms().map(|terms| terms.config.audio.surround.channels().into());
+    terms.or_else(|| Some(record.channels()).filter(|channels| *channels > 0))
+}
+
 fn packetiser(terms: &Terms, sound: &SoundTerms) -> AudioPacketiser {
     let (config, key) = (&terms.config, terms.key());
     let seal = config.encryption.audio.then_some((&key, sound.key_id));
@@ -158,14 +192,13 @@ fn packetiser(terms: &Terms, sound: &SoundTerms) -> AudioPacketiser {
 }
 
 /// What encoded is asked for.
-fn spec(terms: &Terms) -> SoundSpec {
-    let audio = &terms.config.audio;
-    let (streams, coupled, bitrate_bps) = opus_layout(audio.surround, audio.quality);
+fn spec(surround: Surround, quality: AudioQuality, packet_ms: u8) -> SoundSpec {
+    let (streams, coupled, bitrate_bps) = opus_layout(surround, quality);
     SoundSpec {
-        channels: audio.surround.channels().into(),
+        channels: surround.channels().into(),
         streams: streams.into(),
         coupled: coupled.into(),
-        packet_ms: audio.packet_ms.into(),
+        packet_ms: packet_ms.into(),
         bitrate_bps,
     }
 }

@@ -7,27 +7,16 @@ use std::{
 };
 
 use arrayvec::ArrayVec;
-use lumen_core::SequenceCounter;
-use lumen_gamestream::audio::AudioPacketiser;
 use lumen_ipc::{
     Generation, Stage,
-    sound::{FromOpus, MAX_PACKET, Packet, ToOpus},
+    sound::{FromOpus, MAX_PACKET, ToOpus},
 };
 use lumen_stage::{Link, failpoint, pulse, pulse::Pulse};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::{Letter, tally::Tally};
-use crate::{
-    peers::Live,
-    recover,
-    video::{
-        Outlet,
-        datagrams::TrafficClass,
-        outlet::Destination,
-        paths::{Bell, Path},
-    },
-};
+use super::{Letter, tally::Tally, voice::Voice};
+use crate::{peers::Live, recover, video::paths::Bell};
 
 /// Longest wait, for the watchdog's sake.
 const BEAT: Duration = pulse::SILENCE;
@@ -38,16 +27,10 @@ pub(super) struct SpeakerParts {
     pub generation: Generation,
     /// Whose it is.
     pub live: Arc<Live>,
-    /// Where it goes.
-    pub path: Arc<Path>,
+    /// How it gets there.
+    pub voice: Voice,
     /// What the path and the owner ring.
     pub bell: Arc<Bell>,
-    /// Through which socket.
-    pub outlet: Arc<Outlet>,
-    /// Marked how.
-    pub class: TrafficClass,
-    /// How.
-    pub packetiser: AudioPacketiser,
     /// Beaten by the thread's loop.
     pub pulse: Pulse,
     /// Who opens another link when one is lost.
@@ -130,41 +113,12 @@ impl Speaker {
                 self.parts.live.sound.say(format!("{channels} channels"));
             }
             FromOpus::Failed(failure) => self.parts.live.sound.say(failure.to_string()),
-            FromOpus::Packet(packet) => self.send(&packet),
+            FromOpus::Packet(packet) => {
+                let SpeakerParts { live, voice, .. } = &mut self.parts;
+                voice.send(live, &packet, &self.silence);
+            }
             // The hang-up follows.
             FromOpus::Closing => {}
-        }
-    }
-
-    fn send(&mut self, packet: &Packet) {
-        let SpeakerParts { live, path, packetiser, .. } = &self.parts;
-        // A client listens to its sound as soon as it does to its video; what comes before waits there and is late for ever.
-        let listens = live.path.destination().is_some();
-        let Some(destination) = path.destination().filter(|_| listens && !path.is_silent()) else {
-            return Tally::count(&live.sound.homeless);
-        };
-        if live.record.packet_numbers().taken() == 0 && !self.silence.is_empty() {
-            let unheard = packetiser.unheard();
-            let silence = std::mem::take(&mut self.silence);
-            (0..unheard).for_each(|_| self.post(&silence, destination, 1));
-        }
-        self.post(&packet.bytes, destination, usize::MAX);
-    }
-
-    /// Sends a packet: at most so many of its datagrams, of which the first is the packet, and parity follows.
-    fn post(&mut self, opus: &[u8], destination: Destination, most: usize) {
-        let SpeakerParts { live, outlet, class, packetiser, .. } = &mut self.parts;
-        let datagrams = match live.record.packet_numbers().reserve(1) {
-            Some(number) => packetiser.packetise(number, opus).ok(),
-            // After five thousand million years at 10 ms.
-            None => None,
-        };
-        let Some(datagrams) = datagrams else { return Tally::count(&live.sound.unusable) };
-        Tally::count(&live.sound.packets);
-        for datagram in datagrams.iter().take(most) {
-            if outlet.post(datagram, destination, *class).is_err() {
-                Tally::count(&live.sound.unsent);
-            }
         }
     }
 

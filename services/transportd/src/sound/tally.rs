@@ -24,7 +24,7 @@ pub struct Tally {
 impl Default for Tally {
     fn default() -> Self {
         Self {
-            said: Mutex::new("no sound: Moonlight clients alone get it from this version".to_owned()),
+            said: Mutex::new("no sound: the client asks for none".to_owned()),
             packets: AtomicU64::new(0),
             homeless: AtomicU64::new(0),
             unsent: AtomicU64::new(0),

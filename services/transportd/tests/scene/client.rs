@@ -28,6 +28,7 @@ pub fn launch() -> Launch {
         app: None,
         codecs: vec![Codec::H264],
         is_pointer_separate: false,
+        channels: 0,
     }
 }
 

@@ -128,6 +128,7 @@ fn launch() -> Launch {
         app: None,
         codecs: vec![Codec::H264],
         is_pointer_separate: true,
+        channels: 0,
     }
 }
 

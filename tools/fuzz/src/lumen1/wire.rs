@@ -1,5 +1,6 @@
 //! Datagrams that nobody sealed, and the heads within those that somebody did.
 
+use lumen_core::sound::Packet;
 use lumen_core::wire::{
     BLOCK_HEAD_LEN, BlockHead, Header, HelloBody, MAX_UNIT_LEN, Shard, ShardHead, channel_of,
 };
@@ -10,6 +11,9 @@ use zerocopy::{Immutable, IntoBytes};
 pub(super) fn run(bytes: &[u8]) {
     header(bytes);
     shard(bytes);
+    if let Some(packet) = Packet::parse(bytes) {
+        assert_eq!(packet.to_bytes(), bytes);
+    }
     if let Ok((timeline, unit)) = BlockHead::parse(bytes) {
         assert!((1..=MAX_UNIT_LEN).contains(&unit) && unit <= bytes.len() - BLOCK_HEAD_LEN);
         let again = [head(&BlockHead::new(unit as u32, &timeline)), vec![0; unit]].concat();
