@@ -144,7 +144,7 @@ impl Growth {
             let held =
                 || warm.iter().filter_map(|(at, held)| Some((at.as_secs_f64() / 3600.0, *held.get(index)?)));
             let a_hour = slope(held().map(|(hours, held)| (hours, held.memory_kib as f64)));
-            let [first, last] = [held().next(), held().last()].map(|held| held.map(|(_, held)| held));
+            let [first, last] = [held().next(), held().next_back()].map(|held| held.map(|(_, held)| held));
             let (first, last) = (first.context("it was too short")?, last.context("it was too short")?);
             println!(
                 "{stage:<14}descriptors {:>3} → {:<3}  resident {:>6} → {} KiB, {a_hour:+.0} KiB an hour",
