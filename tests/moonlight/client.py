@@ -33,6 +33,7 @@ SLOW_OPUS_DECODER = 0x08
 # Which speakers so many channels are for.
 SPEAKERS = {2: 0x3, 6: 0x3F, 8: 0x63F}
 SEALED = {"all": -1, "none": 0}
+COLORS = {"bt601": 0, "bt709": 1}
 LOCAL = 0
 ATTACH_FILTER = 26
 # How far a host's port of sound is from that of HTTP.
@@ -249,6 +250,7 @@ class Stream:
         wanted.audioConfiguration = SPEAKERS[options.channels] << 16 | options.channels << 8 | 0xCA
         wanted.supportedVideoFormats = H264
         wanted.encryptionFlags = SEALED[options.seal]
+        wanted.colorSpace = COLORS[options.colors]
         self.ffi.memmove(wanted.remoteInputAesKey, key, len(key))
         self.ffi.memmove(wanted.remoteInputAesIv, key_id.to_bytes(4, "big") + bytes(12), 16)
         return wanted
@@ -358,6 +360,7 @@ def arguments():
         parser_of.add_argument("--bitrate-kbps", type=int, default=10000)
         parser_of.add_argument("--packet", type=int, default=1392)
         parser_of.add_argument("--seal", choices=SEALED, default="all")
+        parser_of.add_argument("--colors", choices=COLORS, default="bt601")
         parser_of.add_argument("--seconds", type=float, required=True)
         parser_of.add_argument("--idr-each", type=int, default=0, help="ask for an IDR after so many frames")
         parser_of.add_argument("--references", action="store_true",

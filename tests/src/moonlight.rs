@@ -96,6 +96,18 @@ impl Moonlight {
         self.pair_saying(host, &["pair", pin], typed)
     }
 
+    /// Asks a host that is not lumen to be paired; `type_in` is tried until it says that the host has taken the PIN.
+    ///
+    /// # Errors
+    /// The host never took it, or refused it in the end.
+    pub fn pair_elsewhere(&self, pin: &str, type_in: impl FnMut() -> bool) -> Result<()> {
+        let mut asking = Asking(self.spawn(&["pair", pin])?);
+        wait("the host to take the PIN", ANSWER, type_in)?;
+        let said = asking.answer()?;
+        ensure!(said.get("error").is_none(), "not paired: {said:#}");
+        Ok(())
+    }
+
     fn pair_saying(&self, host: &impl Host, words: &[&str], typed: &[&str]) -> Result<(Value, Vec<String>)> {
         let asking = self.spawn(words)?;
         let mut attempt = None;

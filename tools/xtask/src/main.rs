@@ -13,7 +13,7 @@ mod tidy;
 mod verdict;
 mod workspace;
 
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
@@ -77,6 +77,9 @@ enum Bench {
     /// What the genuine Moonlight client gets and when, beside ffmpeg's libx264 on the same frames, and on a bad network. Needs
     /// root, ffmpeg and `make build`.
     Moonlight {
+        /// A Sunshine's executable: streams from lumen and from it in turn, and nothing else. Needs Xvfb and curl, too.
+        #[arg(long)]
+        peer: Option<PathBuf>,
         /// How long to stream, each time.
         #[arg(long, default_value_t = 8)]
         seconds: u32,
@@ -119,7 +122,10 @@ impl Chore {
             Self::Bench(Bench::Pipeline { seconds }) => bench::pipeline::run(seconds)?,
             Self::Bench(Bench::Cpu { seconds }) => bench::cpu::run(seconds)?,
             Self::Bench(Bench::Starved { seconds }) => bench::starved::run(seconds)?,
-            Self::Bench(Bench::Moonlight { seconds }) => bench::moonlight::run(seconds)?,
+            Self::Bench(Bench::Moonlight { peer: None, seconds }) => bench::moonlight::run(seconds)?,
+            Self::Bench(Bench::Moonlight { peer: Some(program), seconds }) => {
+                bench::moonlight::beside::run(&program, seconds)?;
+            }
             Self::Bench(Bench::Input { keys }) => bench::input::run(keys)?,
             Self::Bench(Bench::Syscalls { seconds }) => bench::syscalls::run(seconds)?,
             Self::Fuzz(options) => fuzz::run(&options)?,

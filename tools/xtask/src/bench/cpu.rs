@@ -108,12 +108,18 @@ fn of_stages(
 pub(super) fn used(host: &Constellation) -> anyhow::Result<[Duration; STAGES.len()]> {
     let mut used = [Duration::ZERO; STAGES.len()];
     for (used, stage) in used.iter_mut().zip(STAGES) {
-        let pid = host.pid(stage)?;
-        for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
-            // A thread may end meanwhile.
-            let text = fs::read_to_string(thread?.path().join("schedstat")).unwrap_or_default();
-            *used += on_cpu(&text);
-        }
+        *used = of_process(host.pid(stage)?)?;
+    }
+    Ok(used)
+}
+
+/// What the threads that a process has used so far.
+pub(super) fn of_process(pid: u32) -> anyhow::Result<Duration> {
+    let mut used = Duration::ZERO;
+    for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
+        // A thread may end meanwhile.
+        let text = fs::read_to_string(thread?.path().join("schedstat")).unwrap_or_default();
+        used += on_cpu(&text);
     }
     Ok(used)
 }

@@ -18,7 +18,7 @@ const EACH: usize = 20;
 
 /// PSNR of the luma in decibels.
 #[derive(Debug)]
-struct Sharpness {
+pub struct Sharpness {
     at: [f64; AT.len()],
     steady: f64,
     /// Bits of a picture, on average over all.
@@ -36,16 +36,32 @@ pub fn beside_x264(played: &Played, case: Case, seconds: u32, lumen: f64) -> Res
     let frames = (seconds * RATE).max((STEADY + 4 * EACH) as u32);
     let cost = cpu::of_ffmpeg(case, frames, &cpu::x264(), &["-f", "h264", path])?;
     println!("CPU a frame, ms: ffmpeg with libx264 superfast {cost:.2}; lumen / ffmpeg {:.2}", lumen / cost);
-    print!("{:<24}{:>10}{:>10}{:>10}", "PSNR-Y, dB, of picture", AT[0], AT[1], AT[2]);
-    println!("{:>10}{:>16}", "steady", "kbit a picture");
+    heading();
     for (name, dump) in [("lumen", played.dump()), ("libx264 superfast", &file)] {
-        let Sharpness { at: [first, tenth, fortieth], steady, bits } = judge(dump, case)?;
-        println!("{name:<24}{first:>10.1}{tenth:>10.1}{fortieth:>10.1}{steady:>10.1}{:>16.0}", bits / 1e3);
+        judge(dump, case)?.print(name);
     }
     Ok(())
 }
 
-fn judge(dump: &Path, case: Case) -> Result<Sharpness> {
+/// The head of the table that [`Sharpness::print`] prints a row of.
+pub fn heading() {
+    print!("{:<24}{:>10}{:>10}{:>10}", "PSNR-Y, dB, of picture", AT[0], AT[1], AT[2]);
+    println!("{:>10}{:>16}", "steady", "kbit a picture");
+}
+
+impl Sharpness {
+    /// A row of the table.
+    pub fn print(&self, name: &str) {
+        let Self { at: [first, tenth, fortieth], steady, bits } = self;
+        println!("{name:<24}{first:>10.1}{tenth:>10.1}{fortieth:>10.1}{steady:>10.1}{:>16.0}", bits / 1e3);
+    }
+}
+
+/// Of the stream in `dump`, against what lumen-stamp drew.
+///
+/// # Errors
+/// ffmpeg does not decode it.
+pub fn judge(dump: &Path, case: Case) -> Result<Sharpness> {
     let (width, height) = case.size;
     let mut reference = Reference::new(Layout::of(width, height)?.showing(case.content));
     let whole = Region { x: 0, y: 0, width, height };
