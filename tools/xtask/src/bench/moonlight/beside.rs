@@ -54,7 +54,7 @@ pub fn run(program: &Path, seconds: u32) -> Result<()> {
     println!(
         "lumen beside Sunshine {version}: {MODE}, 10 Mbit/s asked, all sealed, {ROUNDS} times {seconds} s each"
     );
-    for (content, only) in [(Content::Text, "text"), (Content::Noise, "noise")] {
+    for (content, only) in [(Content::Noise, "noise"), (Content::Text, "text")] {
         let case = Case { content, still: false, size: SIZE };
         let (mut ours, mut theirs) = (Seen::default(), Seen::default());
         for round in 1..=ROUNDS {

@@ -9,6 +9,7 @@ use std::{
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    thread,
     time::Duration,
 };
 
@@ -26,6 +27,8 @@ const WEB: u16 = MOONLIGHT + 1;
 /// Of the person who types the PIN.
 const NAME: &str = "lumen";
 const SECRET: &str = "lumen-bench";
+/// From one look for a client that pairs to the next.
+const TYPING: Duration = Duration::from_millis(700);
 /// It tries its encoders before it answers.
 const START: Duration = Duration::from_secs(30);
 /// Its defaults, save for this: the client's ports of the tests; no GPU; video sealed on loopback, too, as lumen's is.
@@ -198,13 +201,8 @@ impl Peer {
     /// # Errors
     /// It was not paired.
     pub fn paired(&self) -> Result<(Moonlight, String)> {
-        let client = Moonlight::new()?;
-        let web = format!("https://127.0.0.1:{WEB}/api/pin");
-        let person = format!("{NAME}:{SECRET}");
-        let typed = ["-sk", "-u", &person, "-H", "Content-Type: application/json"];
-        let typed = [&typed[..], &["-d", r#"{"pin": "2718", "name": "lumen"}"#, &web]].concat();
-        let type_in = || run("curl", &typed).is_ok_and(|said| is_taken(&text(&said)));
-        client.pair_elsewhere("2718", type_in).with_context(|| self.home.log("sunshine"))?;
+        // Sunshine 0.23 sometimes resets the connection of a client that pairs; a person would try again, too.
+        let client = pair().or_else(|_| pair()).or_else(|_| pair())?;
         let apps = client.ask("apps")?;
         let id = apps.pointer("/apps/0/id").with_context(|| format!("it has no app: {apps:#}"))?;
         Ok((client, id.to_string()))
@@ -214,6 +212,20 @@ impl Peer {
     pub fn log(&self) -> String {
         self.home.log("sunshine")
     }
+}
+
+/// A client whose PIN was typed into its web.
+fn pair() -> Result<Moonlight> {
+    let client = Moonlight::new()?;
+    let web = format!("https://127.0.0.1:{WEB}/api/pin");
+    let person = format!("{NAME}:{SECRET}");
+    let typed = ["-sk", "-u", &person, "-H", "Content-Type: application/json"];
+    let typed = [&typed[..], &["-d", r#"{"pin": "2718", "name": "lumen"}"#, &web]].concat();
+    client.pair_elsewhere("2718", || {
+        thread::sleep(TYPING);
+        run("curl", &typed).is_ok_and(|said| is_taken(&text(&said)))
+    })?;
+    Ok(client)
 }
 
 /// An X server without a screen, and the name of its display.
