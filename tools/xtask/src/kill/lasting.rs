@@ -139,7 +139,7 @@ impl Growth {
 
     fn judge(&self) -> Result<()> {
         let warm = self.looks.iter().filter(|(at, _)| *at >= self.span.mul_f64(WARM));
-        let warm: Vec<_> = warm.collect();
+        let (warm, mut grown): (Vec<_>, _) = (warm.collect(), Vec::new());
         for (index, stage) in STAGES.into_iter().enumerate() {
             let held =
                 || warm.iter().filter_map(|(at, held)| Some((at.as_secs_f64() / 3600.0, *held.get(index)?)));
@@ -150,10 +150,12 @@ impl Growth {
                 "{stage:<14}descriptors {:>3} → {:<3}  resident {:>6} → {} KiB, {a_hour:+.0} KiB an hour",
                 first.descriptors, last.descriptors, first.memory_kib, last.memory_kib
             );
-            ensure!(last.descriptors <= first.descriptors, "{stage} holds more and more descriptors");
-            ensure!(last.threads <= first.threads, "{stage} has more and more threads");
-            ensure!(self.span < AN_HOUR || a_hour <= GROWTH, "{stage} grows by {a_hour:.0} KiB an hour");
+            let is_more = last.descriptors > first.descriptors || last.threads > first.threads;
+            if is_more || (self.span >= AN_HOUR && a_hour > GROWTH) {
+                grown.push(stage);
+            }
         }
+        ensure!(grown.is_empty(), "{grown:?} hold more and more: at most {GROWTH} KiB an hour are promised");
         Ok(())
     }
 }
