@@ -90,11 +90,17 @@ impl ServerInfo<'_> {
             .element("uniqueid", self.unique_id)
             .element("HttpsPort", self.https_port)
             .element("ExternalPort", self.http_port)
-            .element("MaxLumaPixelsHEVC", if hevc { 1_869_449_984 } else { 0 })
             .element("mac", mac)
             .element("LocalIP", local)
             .element("ServerCodecModeSupport", self.codecs.0)
             .element("PairStatus", paired);
+        // Not for strangers, because their bytes are counted, and clients read it of a paired host.
+        let document = match self.asker {
+            Asker::Anyone => document,
+            Asker::Client { .. } => {
+                document.element("MaxLumaPixelsHEVC", if hevc { 1_869_449_984 } else { 0 })
+            }
+        };
         // Clients look for the ending, and mind the app only with it; moonlight-embedded reads no answer that lacks it.
         let state = if app.is_some() { "LUMEN_SERVER_BUSY" } else { "LUMEN_SERVER_FREE" };
         let document = document.element("currentgame", app.unwrap_or(0)).element("state", state);
