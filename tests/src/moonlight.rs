@@ -136,9 +136,10 @@ impl Moonlight {
     /// It is not listed.
     pub fn app(&self, name: &str) -> Result<String> {
         let listed = self.ask("apps")?;
-        let mut apps = listed["apps"].as_array().into_iter().flatten();
-        let app = apps.find(|app| app["name"] == name).with_context(|| format!("{listed:#}"))?;
-        Ok(app["id"].to_string())
+        let mut apps = listed.get("apps").and_then(Value::as_array).into_iter().flatten();
+        let app = apps.find(|app| app.get("name").is_some_and(|said| said == name));
+        let id = app.and_then(|app| app.get("id")).with_context(|| format!("{listed:#}"))?;
+        Ok(id.to_string())
     }
 
     /// The picture of the app with this number, `png`: its bytes as the characters of Latin-1.

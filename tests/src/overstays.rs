@@ -41,8 +41,13 @@ pub fn spans(client: &Held, program: &Held) -> Vec<Duration> {
             heard = held
         }
         let apart: BTreeSet<u32> = said.symmetric_difference(&heard).copied().collect();
-        let over = since.extract_if(.., |code, _| !apart.contains(code));
-        spans.extend(over.map(|(_, began)| Duration::from_millis(at - began)));
+        since.retain(|code, began| {
+            let is_apart = apart.contains(code);
+            if !is_apart {
+                spans.push(Duration::from_millis(at - *began));
+            }
+            is_apart
+        });
         for code in apart {
             since.entry(code).or_insert(at);
         }

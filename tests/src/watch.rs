@@ -88,11 +88,14 @@ pub fn hit(places: &[(f64, f64)], wanted: &[(f64, f64)]) -> Result<()> {
     Ok(())
 }
 
+/// Where a finger is; [`None`] once it went up.
+pub type Touch = Option<(f64, f64)>;
+
 /// What fingers did begins with this, within a pixel: where they came down or moved to, and [`None`] for each that went up. None is
 /// down in the end.
-pub fn touched(seen: &Seen, wanted: &[Option<(f64, f64)>]) -> Result<()> {
+pub fn touched(seen: &Seen, wanted: &[Touch]) -> Result<()> {
     let touches = seen.touches();
-    let is_near = |(touch, wanted): (&Option<(f64, f64)>, &Option<(f64, f64)>)| match (touch, wanted) {
+    let is_near = |(touch, wanted): (&Touch, &Touch)| match (touch, wanted) {
         (Some(touch), Some(wanted)) => hit(&[*touch], &[*wanted]).is_ok(),
         (touch, wanted) => touch == wanted,
     };

@@ -67,7 +67,7 @@ pub fn clean(
                     return tracing::info!("took away {sinks} sinks of sessions that are over");
                 }
                 // Without PipeWire there are no sinks.
-                Err(_) if !lead.record().is_some_and(|record| !lives(record.session)) => return,
+                Err(_) if lead.record().is_none_or(|record| lives(record.session)) => return,
                 _ => rest(&pulse),
             }
         }
