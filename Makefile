@@ -43,7 +43,6 @@ demo: build
 # One set of packages in each line, so that cargo builds every dependency once.
 test: build
 	$(CARGO) xtask tidy --install
-	$(CARGO) xtask fuzz
 	$(CARGO) test --release --workspace
 	$(CARGO) test --release --workspace --test run $(CARGO_AS_ROOT) -- --include-ignored --test-threads=1
 	$(SYSTEM) $(IN_THE_VM:%=--skip %)
