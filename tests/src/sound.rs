@@ -16,8 +16,6 @@ use crate::constellation::{Constellation, USER, text, user, wait};
 
 /// Samples of each channel in the longest packet.
 const LONGEST: usize = 5760;
-/// Samples of each channel in a tenth of a second.
-const TENTH: usize = tones::RATE as usize / 10;
 /// Within which each of them starts.
 const SOON: Duration = Duration::from_secs(10);
 
@@ -130,47 +128,38 @@ impl Heard {
         Ok(samples.split_off(samples.len().saturating_sub(wanted)))
     }
 
-    /// The last two seconds have these tones, each strongest in its own channel by 20 dB: in their clearest tenth, because on a machine that is
-    /// busy beside tests PipeWire, which runs without real-time scheduling there, loses cycles, and a tone that skips is no tone.
+    /// The last second has these tones, each strongest in its own channel by 20 dB.
     ///
     /// # Errors
     /// It has not.
     pub fn has_tones(&self, hertz: &[f64]) -> Result<()> {
-        let samples = self.last(Duration::from_secs(2))?;
+        let samples = self.last(Duration::from_secs(1))?;
         let channels = self.layout.mapping.len();
         ensure!(channels == hertz.len(), "{channels} channels are heard, not {}", hertz.len());
         ensure!(samples.len() >= 24_000 * channels, "only {} samples were heard", samples.len());
         for (which, &own) in hertz.iter().enumerate() {
-            let others = || hertz.iter().filter(|other| (**other - own).abs() > 1.0);
-            let heard = |tenth: &[i16]| {
-                let leaked = others().map(|other| tones::loudness(tenth, *other)).fold(f64::MIN, f64::max);
-                (tones::loudness(tenth, own), leaked)
-            };
             let channel = tones::channel(&samples, channels, which);
-            let clearness = |(loudness, leaked): &(f64, f64)| loudness - leaked;
-            let clearest = channel.chunks_exact(TENTH).map(heard);
-            let clearest = clearest.max_by(|one, other| clearness(one).total_cmp(&clearness(other)));
-            let (loudness, leaked) = clearest.context("not a tenth of a second was heard")?;
-            ensure!(
-                loudness > leaked + 20.0 && loudness > -30.0,
-                "channel {which}: {loudness:.1} dB of {own} Hz, {leaked:.1} of another tone"
-            );
+            let loudness = tones::loudness(&channel, own);
+            for other in hertz.iter().filter(|other| (**other - own).abs() > 1.0) {
+                let leaked = tones::loudness(&channel, *other);
+                ensure!(
+                    loudness > leaked + 20.0,
+                    "channel {which}: {loudness:.1} dB of {own} Hz, {leaked:.1} of {other} Hz"
+                );
+            }
+            ensure!(loudness > -30.0, "channel {which} has {own} Hz at {loudness:.1} dB only");
         }
         Ok(())
     }
 
-    /// How loud a tone is in the last second, in the channel where it is loudest, in the quietest of its tenths.
+    /// How loud a tone is in the last second, in the channel where it is loudest.
     ///
     /// # Errors
     /// libopus cannot decode it.
     pub fn loudness(&self, hertz: f64) -> Result<f64> {
         let samples = self.last(Duration::from_secs(1))?;
         let channels = self.layout.mapping.len();
-        let of = |which| {
-            let channel = tones::channel(&samples, channels, which);
-            let tenths = channel.chunks_exact(TENTH).map(|tenth| tones::loudness(tenth, hertz));
-            tenths.fold(f64::MAX, f64::min)
-        };
+        let of = |which| tones::loudness(&tones::channel(&samples, channels, which), hertz);
         Ok((0..channels).map(of).fold(f64::MIN, f64::max))
     }
 }
