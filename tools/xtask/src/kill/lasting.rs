@@ -10,14 +10,9 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use lumen_tests::{
-    Constellation, Moonlight,
-    constellation::{STAGES, Setup, wait},
-    moonlight::Playing,
-    sound::{PipeWire, sinks},
-};
+use lumen_tests::{Constellation, Moonlight, constellation::STAGES, moonlight::Playing};
 
-use super::residue::{Held, Residue};
+use super::{moonlight, residue::Held};
 
 /// Small, because others stream beside it. Neither pictures nor frames' heads are kept: there are gigabytes of them.
 const STREAM: [&str; 10] = [
@@ -32,8 +27,6 @@ const STREAM: [&str; 10] = [
     "--sound",
     "/dev/null",
 ];
-/// Frames that one death of transportd may cost, as in [`super::moonlight`].
-const COST: u64 = 6;
 /// Promise P8: growth of a stage's resident memory, KiB an hour.
 const GROWTH: f64 = 100.0;
 /// Runs shorter than this say little of growth by the hour: it is printed, and judged by what was there in the beginning.
@@ -78,7 +71,10 @@ impl<'a> Lasting<'a> {
         println!(
             "the lasting stream: {frames} frames, {missing} missing; {packets} packets of sound, {lost} blocks lost"
         );
-        ensure!(missing <= deaths * COST, "{missing} frames are missing, and transportd died {deaths} times");
+        ensure!(
+            missing <= deaths * moonlight::COST,
+            "{missing} frames are missing, and transportd died {deaths} times"
+        );
         let expected = (span.as_secs_f64() / PACKET.as_secs_f64() * HEARD) as u64;
         ensure!(packets >= expected, "{packets} packets of sound in {span:?}, not even {expected}");
         Ok(())
@@ -90,32 +86,15 @@ impl<'a> Lasting<'a> {
 /// # Errors
 /// The stream broke, a stage grew, or something is left over.
 pub fn run(minutes: u32) -> Result<()> {
-    let host = Setup::stamp(&[]).start()?;
-    let _pipewire = PipeWire::start(&host)?;
-    let client = Moonlight::paired(&host)?;
-    client.stream("launch", &["--seconds", "2"])?.whole()?;
-    release(&host, &client)?;
-    let before = Residue::of(&host)?;
+    let (host, _pipewire, client, before) = moonlight::prepare()?;
     let lasting = Lasting::start(&client)?;
     let growth = Growth::watch(&host, Duration::from_secs(u64::from(minutes) * 60))?;
     lasting.finish(0)?;
     growth.judge()?;
     ensure!(host.failed_units()?.is_empty(), "units failed: {}", host.failed_units()?);
-    release(&host, &client)?;
+    moonlight::release(&host, &client)?;
     before.judge(&host)?;
     host.end().map(drop)
-}
-
-/// Takes away what `client` had, sinks and all.
-///
-/// # Errors
-/// Something stays.
-pub fn release(host: &Constellation, client: &Moonlight) -> Result<()> {
-    let said = client.ask("cancel")?;
-    ensure!(said.get("error").is_none(), "{said:#}");
-    wait("the desktop and its sink to go", Duration::from_secs(30), || {
-        host.processes("lumen-stamp").is_empty() && sinks(host).is_ok_and(|sinks| sinks.is_empty())
-    })
 }
 
 /// What each stage held, look by look.

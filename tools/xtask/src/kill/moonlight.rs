@@ -12,7 +12,7 @@ use lumen_tests::{
     Constellation, Moonlight,
     constellation::{Setup, wait},
     moonlight::{Played, Playing},
-    sound::PipeWire,
+    sound::{PipeWire, sinks},
 };
 use serde_json::Value;
 
@@ -35,7 +35,7 @@ const SIZE: (u32, u32) = (1280, 720);
 const SETTLED: usize = 120;
 /// Frames that one death of transportd may cost: the one that it had numbered and not sent, and those that refer to it until
 /// the IDR.
-const COST: u64 = 6;
+pub const COST: u64 = 6;
 /// Promise C1 of sound: p99.
 const SILENCE: Duration = Duration::from_millis(250);
 /// So late a death at a place is noticed at most.
@@ -57,18 +57,27 @@ impl Standing {
     }
 }
 
+/// A host with sound, its client, and what the stages hold between two sessions: what the first one ever leaves in the
+/// allocators is no leak.
+///
+/// # Errors
+/// There is no stream.
+pub fn prepare() -> Result<(Constellation, PipeWire, Moonlight, Residue)> {
+    let host = Setup::stamp(&[]).start()?;
+    let pipewire = PipeWire::start(&host)?;
+    let client = Moonlight::paired(&host)?;
+    client.stream("launch", &["--seconds", "2"])?.whole()?;
+    release(&host, &client)?;
+    let before = Residue::of(&host)?;
+    Ok((host, pipewire, client, before))
+}
+
 /// Strikes all `blows` while the client streams, and lets the stages of sound die at all `places`.
 ///
 /// # Errors
 /// The client noticed, something is left over, a place was not died at, or the stream does not go on.
 pub fn run(blows: &[Blow], places: &[Place]) -> Result<()> {
-    let host = Setup::stamp(&[]).start()?;
-    let _pipewire = PipeWire::start(&host)?;
-    let client = Moonlight::paired(&host)?;
-    // What the first session ever leaves in the allocators is no leak.
-    client.stream("launch", &["--seconds", "2"])?.whole()?;
-    release(&host, &client)?;
-    let before = Residue::of(&host)?;
+    let (host, _pipewire, client, before) = prepare()?;
     let mut playing = client.start("launch", &FOR_EVER)?;
     playing.wait_for(SETTLED)?;
     let hears = || playing.heard().is_ok_and(|heard| heard.count() > HEARD);
@@ -100,10 +109,16 @@ pub fn run(blows: &[Blow], places: &[Place]) -> Result<()> {
     host.end().map(drop)
 }
 
-fn release(host: &Constellation, client: &Moonlight) -> Result<()> {
+/// Takes away what `client` had, sinks and all.
+///
+/// # Errors
+/// Something stays.
+pub fn release(host: &Constellation, client: &Moonlight) -> Result<()> {
     let said = client.ask("cancel")?;
     ensure!(said.get("error").is_none(), "{said:#}");
-    wait("the desktop to go", Duration::from_secs(15), || host.processes("lumen-stamp").is_empty())
+    wait("the desktop and its sink to go", Duration::from_secs(15), || {
+        host.processes("lumen-stamp").is_empty() && sinks(host).is_ok_and(|sinks| sinks.is_empty())
+    })
 }
 
 fn judge_sound(played: &Played, struck: &[Death], end_ns: u64) -> Result<()> {

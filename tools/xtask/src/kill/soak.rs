@@ -11,14 +11,11 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use lumen_tests::{
-    Constellation, Moonlight, Probe,
-    constellation::{STAGES, Setup},
-    sound::PipeWire,
-};
+use lumen_tests::{Constellation, Probe, constellation::STAGES};
 
 use super::{
-    lasting::{self, Lasting},
+    lasting::Lasting,
+    moonlight,
     plan::Dice,
     residue::Residue,
     victim,
@@ -39,15 +36,12 @@ const A_KILL_EACH: Duration = Duration::from_secs(60);
 /// A session broke off, or something is left over.
 pub fn run(minutes: u32, seed: u64) -> Result<()> {
     println!("seed {seed}");
-    let host = Setup::stamp(&[]).start()?;
-    let _pipewire = PipeWire::start(&host)?;
+    let (host, _pipewire, client, _) = moonlight::prepare()?;
+    // What the first session of lumen/1 ever leaves is no leak either.
     Probe::allowed(&host)?.stream(&["--seconds", "2"])?.success()?;
-    let moonlight = Moonlight::paired(&host)?;
-    moonlight.stream("launch", &["--seconds", "2"])?.whole()?;
-    lasting::release(&host, &moonlight)?;
     let before = Residue::of(&host)?;
     let end = Instant::now() + Duration::from_secs(u64::from(minutes) * 60);
-    let lasting = Lasting::start(&moonlight)?;
+    let lasting = Lasting::start(&client)?;
     let (sessions, deaths, failed) = (AtomicU32::new(0), AtomicU64::new(0), AtomicBool::new(false));
     let going_on = || Instant::now() < end && !failed.load(Relaxed);
     // A session that broke off ends the soak, not only its own client.
@@ -69,7 +63,7 @@ pub fn run(minutes: u32, seed: u64) -> Result<()> {
     lasting.finish(deaths.load(Relaxed))?;
     println!("{} sessions in {minutes} minutes", sessions.load(Relaxed));
     ensure!(host.failed_units()?.is_empty(), "units failed: {}", host.failed_units()?);
-    lasting::release(&host, &moonlight)?;
+    moonlight::release(&host, &client)?;
     before.judge(&host)?;
     host.end().map(drop)
 }
