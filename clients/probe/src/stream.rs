@@ -238,10 +238,12 @@ impl<'a> Stream<'a> {
         Ok(())
     }
 
-    /// The connection is gone. Before the launch that is the end; afterwards the session outlives it.
+    /// The connection is gone. The session outlives it; before the launch only where the host died, or was not heard, because
+    /// other ends are answers.
     fn handle_lost(&mut self, error: &ConnectionError) -> Result<(), End> {
         self.link = None;
-        if self.launched.is_none() {
+        let is_mute = matches!(error, ConnectionError::Reset | ConnectionError::TimedOut);
+        if self.launched.is_none() && !is_mute {
             return Err(End::Failed(self.dialer.explain(error)));
         }
         self.session.connection_lost(self.clock.now());

@@ -70,16 +70,19 @@ impl Wishes {
 
 #[derive(Debug)]
 enum State {
-    /// Hello and a request were sent. `resumes` is the session to go on with.
+    /// Hello and a request were sent: to launch, or to go on with the session `resumes`.
     Opening {
         greeted: bool,
         resumes: Option<Launched>,
         deadline: Timestamp,
         patience: Duration,
+        /// A connection was lost already, and the deadline stands.
+        is_again: bool,
     },
     Streaming(Launched),
+    /// `resumes` as in Opening.
     Lost {
-        launched: Launched,
+        resumes: Option<Launched>,
         deadline: Timestamp,
     },
     Closed,
@@ -88,7 +91,7 @@ enum State {
 /// One session of a client, which outlives its connections.
 #[derive(Debug)]
 pub struct ClientSession {
-    name: String,
+    config: ClientConfig,
     state: State,
     wishes: Wishes,
     shapes: ShapeAssembler,
@@ -100,20 +103,15 @@ impl ClientSession {
     pub fn new(config: ClientConfig, now: Timestamp) -> Self {
         let mut exchange = Exchange::new();
         exchange.send(&Message::Hello(Hello::new(config.name.as_str())));
-        exchange.send(&Message::Launch(config.launch));
+        exchange.send(&Message::Launch(config.launch.clone()));
         let state = State::Opening {
             greeted: false,
             resumes: None,
             deadline: now + HANDSHAKE_DEADLINE,
             patience: HANDSHAKE_DEADLINE,
+            is_again: false,
         };
-        Self {
-            name: config.name,
-            state,
-            wishes: Wishes::default(),
-            shapes: ShapeAssembler::default(),
-            exchange,
-        }
+        Self { config, state, wishes: Wishes::default(), shapes: ShapeAssembler::default(), exchange }
     }
 
     /// Takes bytes of the control stream.
@@ -152,34 +150,36 @@ impl ClientSession {
         self.exchange.outputs.pop_front()
     }
 
-    /// The connection is gone, and nobody asked for that. While streaming the session waits for a new one.
+    /// The connection is gone, and nobody asked for that. The session waits for a new one, also where it was not launched yet:
+    /// what a host that died made for it is taken over by the next launch.
     pub fn connection_lost(&mut self, now: Timestamp) {
-        let deadline = now + RESUME_DEADLINE;
+        let soon = now + RESUME_DEADLINE;
         self.state = match std::mem::replace(&mut self.state, State::Closed) {
-            State::Streaming(launched) => State::Lost { launched, deadline },
-            State::Opening { resumes: Some(launched), deadline, .. } => State::Lost { launched, deadline },
+            State::Streaming(launched) => State::Lost { resumes: Some(launched), deadline: soon },
+            State::Opening { resumes, deadline, .. } => State::Lost { resumes, deadline: deadline.min(soon) },
             lost @ State::Lost { .. } => lost,
-            State::Opening { .. } | State::Closed => {
-                let reason = "the connection was lost before the stream began".to_owned();
-                return self.close(CloseReason::PeerLeft { reason });
-            }
+            State::Closed => return,
         };
         self.exchange.event(ClientEvent::Dial);
     }
 
     /// There is a new connection: goes on with the session on its control stream.
     pub fn connected(&mut self, _now: Timestamp) {
-        let State::Lost { launched, deadline } = &self.state else {
+        let State::Lost { resumes, deadline } = &self.state else {
             return;
         };
         self.exchange.decoder = Decoder::new();
-        self.exchange.send(&Message::Hello(Hello::new(self.name.as_str())));
-        self.exchange.send(&Message::Resume(launched.session));
+        self.exchange.send(&Message::Hello(Hello::new(self.config.name.as_str())));
+        self.exchange.send(&match resumes {
+            Some(launched) => Message::Resume(launched.session),
+            None => Message::Launch(self.config.launch.clone()),
+        });
         self.state = State::Opening {
             greeted: false,
             deadline: *deadline,
             patience: RESUME_DEADLINE,
-            resumes: Some(launched.clone()),
+            resumes: resumes.clone(),
+            is_again: true,
         };
     }
 
@@ -238,11 +238,11 @@ impl ClientSession {
     fn handle(&mut self, message: Message, now: Timestamp) {
         match (&mut self.state, message) {
             (
-                State::Opening { greeted: greeted @ false, deadline, patience, resumes },
+                State::Opening { greeted: greeted @ false, deadline, patience, is_again, .. },
                 Message::Hello(hello),
             ) => {
                 *greeted = true;
-                if resumes.is_none() {
+                if !*is_again {
                     (*deadline, *patience) = (now + LAUNCH_DEADLINE, LAUNCH_DEADLINE);
                 }
                 self.exchange.event(ClientEvent::HostNamed(hello.name));

@@ -6,7 +6,7 @@
 //!         ◄───────────────────────────── Hello ────
 //! Streaming ◄──────── Launched, by `launched()` ───  Streaming          or Refused, by `refuse()`, and closed
 //!     │  ▲      ◄── RequestIdr, SetBitrate, SetMode, Ping, Stats, Input ──►   ◄── Notice, ModeChanged, Pointer… ──
-//!     ▼  │ connected(): Hello, Resume ────────────►  (a new HostSession, event Resume)
+//!     ▼  │ connected(): Hello, Resume ────────────►  (a new HostSession, event Resume; Launch where there was no Launched)
 //!   Lost ┘ connection_lost()
 //!     └─ 10 s ─► Closed            Stop, Bye, a malformed or unexpected message, a missed deadline ─► Closed
 //! ```

@@ -314,6 +314,29 @@ fn a_host_that_stays_away_for_ten_seconds_is_given_up() {
     assert!(matches!(world.client_closed, Some(CloseReason::Deadline { .. })), "{:?}", world.client_closed);
 }
 
+// Sabotage: give up with the connection, or let each new connection buy more time.
+#[test]
+fn a_launch_whose_connection_is_lost_is_said_again() {
+    let mut world = World::new();
+    let greeted = |world: &World| world.host_events.contains(&HostEvent::Launch(config().launch));
+    for _ in 0..2 {
+        world.run();
+        assert!(greeted(&world), "{:?}", world.host_events);
+        world.host_events.clear();
+        world.client.connection_lost(world.now);
+        world.run();
+        assert_eq!(world.client_events.pop(), Some(ClientEvent::Dial));
+        world.host = HostSession::new("den", world.now + world.ahead);
+        world.client.connected(world.now);
+    }
+    assert!(world.client.poll_timeout() < Some(ms(10_100)), "{:?}", world.client.poll_timeout());
+    world.run();
+    world.host.launched(launched());
+    world.run();
+    assert_eq!(world.client_events.pop(), Some(ClientEvent::Launched(launched())));
+    assert_eq!(world.client_closed, None);
+}
+
 #[test]
 fn a_resume_answered_with_another_session_is_refused() {
     let mut world = World::streaming();
