@@ -1,9 +1,9 @@
 //! The genuine Moonlight client hears what is played in its session: each tone in its own channel, in the clear and sealed; not
-//! what is played in another's; with one datagram in ten lost; and again at once after captured or encoded died.
+//! what is played in another's; with one datagram in ten lost; and again at once after captured or encoded died, or was restarted.
 //!
 //! Sabotage: mix up channels, tell clients of 7.1 that LFE is the sixth of them, seal with the IV of another packet, make parity
 //! of what is not sealed, number packets anew after a death, start programs without the name of their sink, give two sessions
-//! one, make the sink anew when encoded asks for its channels, give clients nothing to throw away, or mark no datagram, or all
+//! one, make the sink anew when encoded asks for its channels or when captured is restarted, give clients nothing to throw away, or mark no datagram, or all
 //! alike.
 
 use std::{collections::BTreeSet, fs, thread, time::Duration};
@@ -13,7 +13,7 @@ use lumen_stage::clock::now_ns;
 use lumen_stamp::tones;
 use lumen_tests::{
     Constellation, Moonlight,
-    constellation::{MOONLIGHT, Setup, USER, run, wait},
+    constellation::{MOONLIGHT, Setup, USER, run, text, wait},
     moonlight::{Played, Playing},
     overview::Overview,
     sound::{Heard, PipeWire, sinks, stop_pipewire},
@@ -168,6 +168,53 @@ fn moonlight_hears_no_other_session() -> Result<()> {
             has_not(heard, foreign, FOREIGN)
         };
         await_sound(playing, alone).with_context(|| host.status())?;
+    }
+    Ok(())
+}
+
+/// With other speakers, and over restarts of the stages, the sink stays that its program plays into: of a sink that goes the session
+/// manager makes another session's, for good.
+#[test]
+fn moonlight_hears_on_with_other_speakers_and_after_upgrades() -> Result<()> {
+    let (_pipewire, host) = host()?;
+    let (client, beside) = (Moonlight::paired(&host)?, Moonlight::paired(&host)?);
+    let (beside, [_, (name, six), ..]) = (begin(&beside, "two", &[])?, PLAYED);
+    let app = app(&client, name)?;
+    let fronts = |heard: &Heard| {
+        six.iter().take(2).try_for_each(|hertz| {
+            let loudness = heard.loudness(*hertz)?;
+            ensure!(loudness > -30.0, "{hertz} Hz is heard at {loudness:.1} dB");
+            Ok(())
+        })
+    };
+    for (verb, channels) in [("launch", "6"), ("resume", "2"), ("resume", "6")] {
+        let playing = client.start(verb, &[&SMALL[..], &["--app", &app, "--channels", channels]].concat())?;
+        let what = || format!("{verb} with {channels} channels\n{}", host.status());
+        match channels {
+            "2" => await_sound(&playing, fronts).with_context(what)?,
+            _ => await_tones(&playing, six).with_context(what)?,
+        }
+        for stage in ["captured", "encoded"] {
+            let restarted = host.systemctl(&["restart", &format!("lumen-{stage}.service")])?;
+            ensure!(restarted.status.success(), "{stage} does not restart: {}", text(&restarted));
+            thread::sleep(Duration::from_secs(2));
+        }
+        match channels {
+            "2" => await_sound(&playing, fronts).with_context(what)?,
+            _ => await_tones(&playing, six).with_context(what)?,
+        }
+        playing.end("KILL")?;
+    }
+    let heard = beside.end("INT")?.sound;
+    let samples = tones::channel(&heard.last(Duration::from_secs(600))?, TONES.len(), 0);
+    for (place, second) in samples.chunks(tones::RATE as usize).enumerate() {
+        for hertz in six {
+            let loudness = tones::loudness(second, *hertz);
+            ensure!(
+                loudness < CRACKS,
+                "{hertz} Hz of another session is heard at {loudness:.1} dB in second {place}"
+            );
+        }
     }
     Ok(())
 }

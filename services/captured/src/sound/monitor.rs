@@ -202,7 +202,7 @@ impl Monitor {
     fn hear(&mut self, said: Said) -> Result<(), SoundError> {
         let failed = |what| move |_| SourceError::PipeWire { what };
         match said {
-            Said::Node { id, name, nick } => return self.found(id, &name, &nick),
+            Said::Node { id, name } => return self.found(id, &name),
             Said::Gone(id) if self.sink == Some(id) => {
                 self.sink = None;
                 return Err(SoundError::SinkGone);
@@ -226,14 +226,9 @@ impl Monitor {
         Ok(())
     }
 
-    fn found(&mut self, id: u32, name: &str, nick: &str) -> Result<(), SoundError> {
+    fn found(&mut self, id: u32, name: &str) -> Result<(), SoundError> {
         let is_ours = self.wish.sink.is_some_and(|session| sink_name(session) == name);
         if !is_ours {
-            return Ok(());
-        }
-        if nick != wire::nick(self.wish.channels) {
-            // One with other channels, of before: what plays into it moves to the new one.
-            let _ = self.connection.registry.destroy_global(id).into_result();
             return Ok(());
         }
         self.sink = Some(id);

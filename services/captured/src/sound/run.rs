@@ -74,6 +74,7 @@ struct Bench {
     unread: u64,
     /// The reader needs it no more.
     is_closed: bool,
+    /// The stage stops.
     is_over: bool,
     /// Why the default output is not this session's.
     is_not_led: Option<String>,
@@ -204,7 +205,10 @@ impl Bench {
     fn listen(&mut self) {
         let wish = self.wish();
         if let Some(stale) = self.monitor.take_if(|monitor| monitor.wish() != wish) {
-            stale.destroy();
+            // For other channels the sink stays: of what plays into one that goes, the session manager makes another sink's.
+            if stale.wish().sink != wish.sink {
+                stale.destroy();
+            }
             self.due_ns = 0;
         }
         if self.leads() {
@@ -312,8 +316,13 @@ impl Bench {
         self.common.board.change(self.seat.session, |line| line.sound = text);
     }
 
+    /// Where only this process ends, all stays as it is: the next one goes on with it, and if there is none, the sweep that is a part
+    /// of the constellation's stop takes it away.
     fn end(&mut self) {
         self.tell(&FromSink::Closing);
+        if self.is_over {
+            return;
+        }
         if let Some(monitor) = self.monitor.take() {
             monitor.destroy();
         }

@@ -1,4 +1,5 @@
-//! Sinks that nobody needs any more: their session ended while no captured was there to take them away.
+//! Sinks that nobody needs any more: their session ended while no captured was there to take them away, or the whole
+//! constellation stops.
 
 use super::{
     error::SoundError,
@@ -10,7 +11,13 @@ use crate::backends::SourceError;
 use lumen_ipc::{SessionId, bus::SINK_PREFIX};
 use lumen_stage::clock::now_ns;
 use pipewire::loop_::Timeout;
-use std::{os::fd::OwnedFd, time::Duration};
+use std::{
+    env,
+    os::{fd::OwnedFd, unix::net::UnixStream},
+    path::PathBuf,
+    process::ExitCode,
+    time::Duration,
+};
 
 /// How long the daemon may take to list its objects, and to forget some.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -24,6 +31,27 @@ pub struct Swept {
     pub sinks: usize,
     /// All were looked at, and no default output of a session that is over is left to be put back.
     pub is_done: bool,
+}
+
+/// Takes away the sinks of all sessions, and puts back the default output, of the PipeWire in `$XDG_RUNTIME_DIR`: a process's whole
+/// work.
+pub fn all() -> ExitCode {
+    let runtime = env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).unwrap_or_default();
+    // Without PipeWire there is nothing to sweep.
+    let Ok(socket) = UnixStream::connect(runtime.join("pipewire-0")) else { return ExitCode::SUCCESS };
+    match sweep(socket.into(), |_| false, &Lead::of_stage()) {
+        Ok(Swept { is_done: true, .. }) => ExitCode::SUCCESS,
+        Ok(_) => {
+            eprintln!(
+                "lumen-captured: the default output may still be a session's; choose another in the desktop's settings"
+            );
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            eprintln!("lumen-captured: sinks of sessions may be left in PipeWire: {error}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// Takes away the sinks of all sessions but those that `lives` knows, and puts back the default output of one that `lead` says
@@ -45,7 +73,7 @@ pub fn sweep(socket: OwnedFd, lives: impl Fn(SessionId) -> bool, lead: &Lead) ->
         connection.main.iterate(Timeout::Finite(TURN));
         for said in connection.said() {
             match said {
-                Said::Node { id, name, .. } if is_left(&name, &lives) => {
+                Said::Node { id, name } if is_left(&name, &lives) => {
                     let _ = connection.registry.destroy_global(id).into_result();
                     sinks += 1;
                 }

@@ -37,7 +37,7 @@ const CHANNELS: [(u32, &str); 8] = [
 #[derive(Debug)]
 pub(super) enum Said {
     /// There is a node.
-    Node { id: u32, name: String, nick: String },
+    Node { id: u32, name: String },
     /// There is the metadata that says which sink is the default.
     Defaults(GlobalObject<PropertiesBox>),
     /// This is chosen as the default sink.
@@ -108,10 +108,10 @@ fn listen(core: &CoreRc, registry: &RegistryRc, heard: &Heard) -> (core::Listene
         .add_listener_local()
         .global(move |object| {
             let Some(properties) = object.props else { return };
-            let [name, nick, metadata] = ["node.name", "node.nick", "metadata.name"]
-                .map(|key| properties.get(key).unwrap_or_default().to_owned());
+            let [name, metadata] =
+                ["node.name", "metadata.name"].map(|key| properties.get(key).unwrap_or_default().to_owned());
             let said = match object.type_ {
-                ObjectType::Node => Said::Node { id: object.id, name, nick },
+                ObjectType::Node => Said::Node { id: object.id, name },
                 ObjectType::Metadata if metadata == "default" => Said::Defaults(object.to_owned()),
                 _ => return,
             };
@@ -129,18 +129,13 @@ pub(super) fn listen_stream(stream: &StreamRc, heard: &Heard) -> Result<StreamLi
     stream.add_local_listener::<()>().state_changed(push).register()
 }
 
-/// How many channels a sink has, which the daemon tells of no node by itself.
-pub(super) fn nick(channels: usize) -> String {
-    format!("lumen {channels}")
-}
-
 /// What makes a session's sink.
 pub(super) fn sink(session: SessionId, channels: usize) -> PropertiesBox {
     let positions: Vec<&str> = CHANNELS.iter().take(channels).map(|(_, name)| *name).collect();
     properties! {
         "factory.name" => "support.null-audio-sink",
         "node.name" => sink_name(session),
-        "node.nick" => nick(channels),
+        "node.nick" => "lumen",
         "node.description" => "Sound of a stream (lumen)",
         "media.class" => "Audio/Sink",
         "object.linger" => "true",
