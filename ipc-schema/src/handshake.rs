@@ -8,7 +8,7 @@ use crate::{Delivery, Generation, LinkMessage, Stage};
 pub const MAGIC: [u8; 8] = *b"lumenlnk";
 
 /// Version of all link messages; raised with each change of their layout.
-pub const SCHEMA: u32 = 5;
+pub const SCHEMA: u32 = 6;
 
 /// The greeting of both ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

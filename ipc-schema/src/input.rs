@@ -60,6 +60,9 @@ pub enum ToInput {
         down: ArrayVec<Finger, MAX_FINGERS>,
         /// Those that are not among them any more did not go up: what they began is no touch after all.
         cancels: bool,
+        /// They came down before this: one that inputd does not know is of an inputd or an Output of before, and ignored until it
+        /// comes down anew.
+        again: bool,
     },
 }
 

@@ -1,10 +1,11 @@
 //! What a person does at two clients, the probe and the genuine Moonlight client, is what two programs get in one GNOME: characters on each
 //! layout, places, buttons, scrolling, touches, each on the client's own Output, whatever its scale. Neither a killed inputd nor another
-//! keyboard layout leaves a key or button down, and what is held is held again.
+//! keyboard layout leaves a key or button down, and what is held is held again. Fingers that are down then go up, and gnome-shell lives.
 //!
 //! Sabotage: leave the Output's offset out of its places, send relative motion without looking at the edge, type by a US
 //! keyboard, drop parts of a notch, leave the Output's offset out of a finger's place, take a
-//! new keyboard for the old one, or read no descriptors on a line that was resumed (vdisplayd).
+//! new keyboard for the old one, keep no connection with fingers on it for the next inputd, lift none of them before one ends, put them down
+//! again on the next one, or read no descriptors on a line that was resumed (vdisplayd).
 
 use std::{
     thread::sleep,
@@ -234,6 +235,41 @@ fn on_a_scaled_output(lab: &Lab, second: &mut Playing<'_>) -> Result<()> {
     }
 }
 
+/// Fingers that are down when inputd's connection ends go up, and down again only where they come down anew at the client; gnome-shell
+/// lives.
+fn fingers_go_up(lab: &Lab, first: &mut Client<'_>) -> Result<()> {
+    let program = Watch::of(lab, "first");
+    let gnome = lab.user(&["pgrep", "-x", "gnome-shell"])?;
+    let kill = || lab.root(&["kill", "-KILL", &lab.pid("inputd")?.to_string()]).map(drop);
+    let restart = || lab.user(&["systemctl", "--user", "restart", "lumen-inputd.service"]).map(drop);
+    let layout = || choose(lab, "fr");
+    let ends: [(&str, &dyn Fn() -> Result<()>); 4] = [
+        ("a killed inputd", &kill),
+        ("another killed inputd", &kill),
+        ("another keyboard layout", &layout),
+        ("a restart of inputd", &restart),
+    ];
+    for (what, happens) in ends {
+        let things = program.seen()?.0.len();
+        first.play("0 touch 7 16384 16384\n20 touch 8 32768 16384\n")?;
+        program.until_since(things, "both fingers to be down", |seen| seen.touches().len() >= 2)?;
+        happens()?;
+        program.until_since(things, &format!("the fingers to be up after {what}"), |seen| {
+            seen.fingers() == Ok([].into())
+        })?;
+        let things = program.seen()?.0.len();
+        first.play("0 touch 7 0 0\n20 lift 7\n20 lift 8\n20 touch 7 49152 49152\n20 lift 7\n")?;
+        let anew = |seen: &Seen| seen.touches().len() >= 2;
+        touched(
+            &program.until_since(things, "a finger to come down anew", anew)?,
+            &[Some((960.0, 540.0)), None],
+        )
+        .with_context(|| format!("after {what}"))?;
+    }
+    ensure!(lab.user(&["pgrep", "-x", "gnome-shell"])? == gnome, "another gnome-shell runs\n{}", lab.logs());
+    Ok(())
+}
+
 /// What the genuine Moonlight client does on its own Output, and what the first client does beside it.
 fn side_by_side(lab: &Lab, first: &mut Client<'_>) -> Result<()> {
     let client = Moonlight::paired(lab)?;
@@ -324,6 +360,7 @@ fn typed_in(suite: &'static str) -> Result<()> {
     })?;
     first.play("0 release 272\n0 release 30\n")?;
     program.until("all to be up, as at the client", |seen| seen.held() == Ok([].into()))?;
+    fingers_go_up(&lab, &mut first)?;
     side_by_side(&lab, &mut first)?;
     let (one, other) = (program.seen()?, Watch::of(&lab, "second").seen()?);
     judge_apart(&one, &other).map_err(|error| error.context(lab.logs()))?;

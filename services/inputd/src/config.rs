@@ -67,8 +67,9 @@ pub struct Config {
     pub backend: Choice,
     /// The keyboard layout of desktops that have no keyboard of their own.
     pub layout: Layout,
-    /// Whether fingers are taken where the desktop takes them. Off, because what a touch screen changes in GNOME's
-    /// own behaviour (its on-screen keyboard, its pointer) was not looked at.
+    /// Whether fingers are taken where the desktop takes them. Off, because GNOME leaves fingers down for ever that are so while
+    /// its monitors change, and what a touch screen changes in its own behaviour (its on-screen keyboard, its pointer)
+    /// was not looked at.
     pub touch: bool,
     /// How long held keys stay down after transportd hung up.
     pub lease: Span,

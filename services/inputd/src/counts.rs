@@ -14,7 +14,7 @@ use crate::{event::Event, stage::Losses};
 pub struct Counts(Arc<[AtomicU64; KINDS.len()]>);
 
 /// The kinds in the order of [`Counts::read`]: what was to be played, and then what became of it.
-pub const KINDS: [&str; 14] = [
+pub const KINDS: [&str; 15] = [
     "presses",
     "releases",
     "motions",
@@ -25,6 +25,7 @@ pub const KINDS: [&str; 14] = [
     "texts_lost",
     "texts_over_quota",
     "coalesced",
+    "fingers_lost",
     "codes_refused",
     "characters_refused",
     "fingers_refused",
@@ -54,10 +55,11 @@ impl Counts {
 
     /// What the stage did not pass on.
     pub fn lose(&self, losses: Losses) {
-        let [.., lost, over_quota, coalesced, _, _, _, _] = &*self.0;
+        let [.., lost, over_quota, coalesced, fingers, _, _, _, _] = &*self.0;
         lost.fetch_add(losses.texts, Relaxed);
         over_quota.fetch_add(losses.texts_over_quota, Relaxed);
         coalesced.fetch_add(losses.coalesced, Relaxed);
+        fingers.fetch_add(losses.fingers, Relaxed);
     }
 
     /// What a backend could not play.
@@ -97,14 +99,14 @@ mod tests {
         for event in [Event::Press(30), Event::Press(31), Event::Release(30), secret] {
             counts.add(&event);
         }
-        counts.lose(Losses { texts: 3, texts_over_quota: 4, coalesced: 5 });
+        counts.lose(Losses { texts: 3, texts_over_quota: 4, coalesced: 5, fingers: 6 });
         counts.refuse(Refused::Code);
         counts.refuse(Refused::Characters(7));
         counts.refuse(Refused::Nowhere);
         let read: Vec<_> = counts.read().filter(|(_, count)| *count > 0).collect();
         let expected = [("presses", 2), ("releases", 1), ("texts", 1), ("texts_lost", 3)];
-        let losses = [("texts_over_quota", 4), ("coalesced", 5), ("codes_refused", 1)];
-        let refused = [("characters_refused", 7), ("nowhere", 1)];
+        let losses = [("texts_over_quota", 4), ("coalesced", 5), ("fingers_lost", 6)];
+        let refused = [("codes_refused", 1), ("characters_refused", 7), ("nowhere", 1)];
         assert_eq!(read, [&expected[..], &losses, &refused].concat());
         assert!(!format!("{counts:?}").contains("horse"));
     }

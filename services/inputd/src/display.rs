@@ -9,7 +9,12 @@ use lumen_ipc::{Failure, FailureClass, SessionId, Stage, bus::SeatSource};
 use lumen_stage::{Bus, pulse::Pulse};
 
 use crate::{
-    backends::{Backend, eis::Eis, log::Log, wlr::Wlr},
+    backends::{
+        Backend,
+        eis::{Eis, drain::Drains},
+        log::Log,
+        wlr::Wlr,
+    },
     config::Layout,
 };
 
@@ -26,12 +31,13 @@ pub trait Display: Send + Sync {
 pub struct Vdisplayd {
     bus: OnceLock<Bus>,
     layout: Layout,
-    touch: bool,
+    touch: Option<Drains>,
 }
 
 impl Vdisplayd {
-    /// Not yet to be reached. `layout` is for desktops that have no keyboard of their own; fingers are taken if `touch`.
-    pub fn new(layout: Layout, touch: bool) -> Self {
+    /// Not yet to be reached. `layout` is for desktops that have no keyboard of their own; fingers are taken if there is
+    /// who lets go of them.
+    pub fn new(layout: Layout, touch: Option<Drains>) -> Self {
         Self { bus: OnceLock::new(), layout, touch }
     }
 
@@ -47,12 +53,12 @@ impl Display for Vdisplayd {
         let starting = || Failure::new(FailureClass::Temporary, "inputd is starting", "wait a moment");
         let bus = self.bus.get().ok_or_else(starting)?;
         let call = async { bus.call(Stage::Vdisplayd, "Seat", &session.to_string()).await };
-        open(bus.wait(pulse, call).map_err(Failure::from)?, &self.layout, self.touch)
+        open(bus.wait(pulse, call).map_err(Failure::from)?, &self.layout, self.touch.clone())
     }
 }
 
 /// Opens what vdisplayd's answer describes.
-fn open(source: SeatSource, layout: &Layout, touch: bool) -> Result<Box<dyn Backend>, Failure> {
+fn open(source: SeatSource, layout: &Layout, touch: Option<Drains>) -> Result<Box<dyn Backend>, Failure> {
     let SeatSource { kind, fd, output, region, desktop, again } = source;
     let desktop = desktop.unwrap_or_else(|| "a compositor".to_owned());
     match (kind.as_str(), fd.map(|fd| UnixStream::from(OwnedFd::from(fd))), output, region) {

@@ -11,6 +11,7 @@ pub mod display;
 pub mod event;
 pub mod fingers;
 pub mod needs;
+pub mod office;
 pub mod quota;
 pub mod recover;
 pub mod run;

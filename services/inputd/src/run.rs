@@ -11,10 +11,11 @@ use lumen_stage::{
 use zbus::{Connection, OwnedFd, interface, message::Header};
 
 use crate::{
-    backends::log,
+    backends::{eis::drain::Drains, log},
     config::{Choice, Config},
     counts::Counts,
     display::{Display, Logs, Vdisplayd},
+    office::Office,
     seat,
     shown::Shown,
 };
@@ -22,18 +23,22 @@ use crate::{
 /// Time for the sessions to release their keys when the stage stops.
 const STOP_LIMIT: Duration = Duration::from_secs(1);
 
+/// Time for fingers to go up thereafter. Because it takes one answer of the compositor's and a tenth of a second.
+const DRAIN_LIMIT: Duration = Duration::from_millis(400);
+
 /// The whole of inputd after boot.
-pub async fn run(boot: Boot<Config>) -> Result<(), Exit> {
+pub async fn run(mut boot: Boot<Config>) -> Result<(), Exit> {
     let (generation, lease) = (boot.generation, boot.config.lease.0);
-    let vdisplayd = Arc::new(Vdisplayd::new(boot.config.layout.clone(), boot.config.touch));
+    let drains = Drains::adopt(std::mem::take(&mut boot.stored));
+    let touch = boot.config.touch.then(|| drains.clone());
+    let vdisplayd = Arc::new(Vdisplayd::new(boot.config.layout.clone(), touch));
     let (display, idle): (Arc<dyn Display>, _) = match boot.config.backend {
         Choice::Auto => {
             (vdisplayd.clone(), ("auto", "nobody types now; chosen by the Output of each session"))
         }
         Choice::Log => (Arc::new(Logs), ("log", log::WHY)),
     };
-    let office =
-        seat::Office { generation, lease, display, counts: Counts::default(), shown: Shown::default() };
+    let office = Office { generation, lease, display, counts: Counts::default(), shown: Shown::default() };
     let (counts, shown) = (office.counts.clone(), office.shown.clone());
     let sessions = Sessions::new(boot.pulses.clone(), move |seat| seat::sit(seat, &office));
     let (input, listed) = (Input1 { sessions: sessions.clone() }, sessions.clone());
@@ -45,7 +50,11 @@ pub async fn run(boot: Boot<Config>) -> Result<(), Exit> {
     let bus =
         boot.bus(move |builder| builder.serve_at(path, input.clone()).serve_at(path, status.clone())).await?;
     vdisplayd.connect(bus.clone());
-    boot::serve(&bus, &boot.pulses, std::future::pending(), sessions.close_all(STOP_LIMIT)).await
+    let release = async {
+        sessions.close_all(STOP_LIMIT).await;
+        drains.all_ended(DRAIN_LIMIT).await;
+    };
+    boot::serve(&bus, &boot.pulses, std::future::pending(), release).await
 }
 
 /// Adds `sessions` (as) and `events` (a{st}: how many of each kind).

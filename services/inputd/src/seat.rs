@@ -10,24 +10,17 @@
 //!      └──────────── its compositor is gone ────────┘
 //! ```
 
-use std::{os::fd::OwnedFd, sync::Arc, time::Duration};
+use std::{os::fd::OwnedFd, time::Duration};
 
 use lumen_ipc::{
-    Failure, FailureClass, Generation, Stage,
+    Failure, FailureClass, Stage,
     bus::SeatSpec,
     input::{FromInput, ToInput},
 };
 use lumen_stage::{Link, LinkError, Mail, Seat, clock::now_ns, failpoint, lease::Lease, pulse::SILENCE};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::{
-    backends::Backend,
-    counts::{Counts, Refused},
-    display::Display,
-    recover,
-    shown::{Line, Shown},
-    stage::Hands,
-};
+use crate::{backends::Backend, counts::Refused, office::Office, recover, shown::Line, stage::Hands};
 
 /// Messages read before mail and lease are looked at again, because a mouse sends up to 8,000 a second.
 const MESSAGES_PER_TURN: usize = 64;
@@ -37,20 +30,6 @@ const SOON: Duration = Duration::from_millis(100);
 
 /// Between two questions where a person has to act first.
 const LATER: Duration = Duration::from_secs(3);
-
-/// What all sessions share.
-pub struct Office {
-    /// Ours.
-    pub generation: Generation,
-    /// How long held keys stay down after transportd hung up.
-    pub lease: Duration,
-    /// Who knows where input goes.
-    pub display: Arc<dyn Display>,
-    /// What was played.
-    pub counts: Counts,
-    /// What is told of the Seats.
-    pub shown: Shown,
-}
 
 /// Everything of one session.
 struct Sitting<'a> {
@@ -107,14 +86,16 @@ impl Sitting<'_> {
         let now = now_ns();
         let ask = (self.link.is_some() && self.backend.is_none())
             .then(|| Duration::from_nanos(self.ask_at_ns.saturating_sub(now)));
-        let due = [self.lease.left(now), self.hands.poll_timeout(now), ask, Some(SILENCE / 4)];
+        let events = self.hands.poll_timeout(now).filter(|_| self.is_ready());
+        let due = [self.lease.left(now), events, ask, Some(SILENCE / 4)];
         let limit = due.into_iter().flatten().min().unwrap_or(SILENCE / 4);
         let limit =
             Timespec { tv_sec: limit.as_secs().cast_signed(), tv_nsec: i64::from(limit.subsec_nanos()) };
         let mut fds = vec![PollFd::new(&self.seat.mailbox, PollFlags::IN)];
         fds.extend(self.link.iter().map(|link| PollFd::new(link, PollFlags::IN)));
         let said = self.backend.as_ref().and_then(|backend| backend.descriptor());
-        fds.extend(said.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
+        let flags = if self.is_ready() { PollFlags::IN } else { PollFlags::IN | PollFlags::OUT };
+        fds.extend(said.map(|fd| PollFd::from_borrowed_fd(fd, flags)));
         // An interrupted wait is a short one.
         let _ = poll(&mut fds, Some(&limit));
     }
@@ -206,7 +187,9 @@ impl Sitting<'_> {
     }
 
     fn play(&mut self) {
-        while let Some(event) = self.hands.poll_event(now_ns()) {
+        while self.is_ready()
+            && let Some(event) = self.hands.poll_event(now_ns())
+        {
             self.office.counts.add(&event);
             let nowhere = Ok(Some(Refused::Nowhere));
             let played = self.backend.as_mut().map_or(nowhere, |backend| backend.play(&event));
@@ -217,6 +200,11 @@ impl Sitting<'_> {
         }
         self.office.counts.lose(self.hands.take_losses());
         self.dispatch();
+    }
+
+    /// Whether an event can be played. While the compositor takes nothing, events wait where they are bounded and become one.
+    fn is_ready(&self) -> bool {
+        self.backend.as_ref().is_none_or(|backend| backend.is_ready())
     }
 
     fn dispatch(&mut self) {
@@ -234,14 +222,23 @@ impl Sitting<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::Event;
-    use crate::{backends::log::Log, display::Logs};
-    use lumen_ipc::SessionId;
+    use crate::{
+        backends::log::Log,
+        counts::Counts,
+        display::{Display, Logs},
+        event::Event,
+        shown::Shown,
+    };
+    use lumen_ipc::{Generation, SessionId};
     use lumen_stage::{
         Sessions,
         pulse::{Pulse, Pulses},
     };
-    use std::{os::fd::BorrowedFd, sync::Mutex, time::Instant};
+    use std::{
+        os::fd::BorrowedFd,
+        sync::{Arc, Mutex},
+        time::Instant,
+    };
 
     const ID: SessionId = SessionId([5; 16]);
     const SPEC: SeatSpec = SeatSpec { width: 1280, height: 720 };

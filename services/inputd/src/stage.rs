@@ -79,6 +79,8 @@ pub struct Losses {
     pub texts_over_quota: u64,
     /// Events that became one with another one.
     pub coalesced: u64,
+    /// Fingers that were down on an Output of before.
+    pub fingers: u64,
 }
 
 impl Hands {
@@ -90,20 +92,26 @@ impl Hands {
             ToInput::Position { x, y } => self.push(Event::Position { x, y }),
             ToInput::Scroll { dx, dy } => self.push(Event::Scroll { dx, dy }),
             ToInput::Text { number, text } => self.text(number, text, now_ns),
-            ToInput::Fingers { down, cancels } => self.touch((down.to_vec(), cancels)),
+            ToInput::Fingers { down, cancels, again } => {
+                if again {
+                    self.losses.fingers += self.fingers.lose_unknown(&down);
+                }
+                self.touch((down.to_vec(), cancels));
+            }
         }
     }
 
     /// There is a fresh Output, on which nothing is held: what waits is of the older one and thrown away, and what the
-    /// client holds goes down.
+    /// client holds goes down; fingers do not, until they come down anew.
     pub fn handle_output(&mut self) {
         let wished = self.skipped.take().unwrap_or_else(|| std::mem::take(&mut self.held));
         self.held.clear();
         self.events.clear();
         self.converge(wished);
-        let down = self.skipped_fingers.take().map_or_else(|| self.fingers.take(), |(down, _)| down);
-        self.fingers = Fingers::default();
-        self.touch((down, false));
+        if let Some((down, cancels)) = self.skipped_fingers.take() {
+            self.fingers.converge(down, cancels);
+        }
+        self.losses.fingers += self.fingers.lose_all();
     }
 
     /// The session is over: everything goes up, and nothing else happens any more.

@@ -71,7 +71,7 @@ async fn bad_input_is_counted_and_disturbs_nobody() {
     one.key(b'B', true);
     let corner = Finger { id: 7, x: u16::MAX, y: 0, pressure: u16::MAX };
     let expected = [
-        ToInput::Fingers { down: [corner].into_iter().collect(), cancels: false },
+        ToInput::Fingers { down: [corner].into_iter().collect(), cancels: false, again: false },
         ToInput::Scroll { dx: -32_768, dy: 32_768 },
         held(&[48]),
     ];

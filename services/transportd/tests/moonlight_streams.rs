@@ -125,7 +125,7 @@ async fn touch_is_offered_where_the_desktop_takes_it_and_arrives() {
     };
     let fingers = |down: &[(u32, u16)], cancels: bool| {
         let finger = |&(id, x): &(u32, u16)| Finger { id, x, y: 32_768, pressure: u16::MAX };
-        ToInput::Fingers { down: down.iter().map(finger).collect(), cancels }
+        ToInput::Fingers { down: down.iter().map(finger).collect(), cancels, again: false }
     };
     touch(1, 7, 0.0);
     touch(1, 8, 1.0);

@@ -26,6 +26,12 @@ pub trait Backend {
     /// The way to the Output is gone: a fresh backend is to be opened.
     fn play(&mut self, event: &Event) -> Result<Option<Refused>, Failure>;
 
+    /// Whether it takes an event now; if not, [`descriptor`](Self::descriptor) is writable when
+    /// [`dispatch`](Self::dispatch) can change that.
+    fn is_ready(&self) -> bool {
+        true
+    }
+
     /// Whether fingers reach the Output.
     fn takes_touch(&self) -> bool {
         false

@@ -4,7 +4,10 @@
 
 use std::{
     fs,
-    os::unix::{fs::PermissionsExt, net::UnixStream, process::CommandExt},
+    os::{
+        fd::OwnedFd,
+        unix::{fs::PermissionsExt, net::UnixStream, process::CommandExt},
+    },
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{
@@ -19,11 +22,12 @@ use lumen_inputd::{
     config::Layout,
     counts::Counts,
     display::Display,
-    seat::{Office, sit},
+    office::Office,
+    seat::sit,
     shown::Shown,
 };
 use lumen_ipc::{
-    Failure, Generation, SessionId, Stage,
+    Failure, FailureClass, Generation, SessionId, Stage,
     bus::SeatSpec,
     input::{FromInput, ToInput},
 };
@@ -34,6 +38,8 @@ use lumen_stage::{
 };
 
 pub const SESSION: SessionId = SessionId([5; 16]);
+
+const SPEC: SeatSpec = SeatSpec { width: 1280, height: 720 };
 
 /// Longest wait for anything that is to happen at once.
 const SOON: Duration = Duration::from_secs(30);
@@ -182,7 +188,7 @@ pub fn until(what: &str, mut done: impl FnMut() -> bool) {
     }
 }
 
-/// Says that the Output is `output` of the sway in `dir`.
+/// Says that the Output of [`SESSION`] is `output` of the sway in `dir`, and that no other session has one.
 struct Direct {
     sway: PathBuf,
     output: String,
@@ -191,7 +197,10 @@ struct Direct {
 }
 
 impl Display for Direct {
-    fn seat(&self, _: SessionId, _: &Pulse) -> Result<Box<dyn Backend>, Failure> {
+    fn seat(&self, session: SessionId, _: &Pulse) -> Result<Box<dyn Backend>, Failure> {
+        if session != SESSION {
+            return Err(Failure::new(FailureClass::Temporary, "the session has no Output", "wait"));
+        }
         let socket = UnixStream::connect(&self.sway).unwrap();
         let mut wlr = Wlr::open(socket, &self.output, "sway", &self.layout)?;
         if self.again {
@@ -231,7 +240,7 @@ impl Inputd {
             shown: shown.clone(),
         };
         let sessions = Sessions::new(Pulses::default(), move |seat| sit(seat, &office));
-        let fd = sessions.open(SESSION, SeatSpec { width: 1280, height: 720 }).unwrap();
+        let fd = sessions.open(SESSION, SPEC).unwrap();
         let link = Link::start(fd, Stage::Transportd, Generation(1), Stage::Inputd).unwrap();
         Self { counts, shown, sessions, link }
     }
@@ -256,6 +265,22 @@ impl Inputd {
 
     pub fn count(&self, kind: &str) -> u64 {
         self.counts.read().find(|(name, _)| *name == kind).unwrap().1
+    }
+
+    /// transportd's end of a fresh link of `session`, over which nothing was said.
+    pub fn open(&self, session: SessionId) -> OwnedFd {
+        self.sessions.open(session, SPEC).unwrap()
+    }
+
+    /// Whether the link takes nothing any more.
+    pub fn is_deaf(&self, message: &ToInput) -> bool {
+        self.link.send(message, &[]).is_err()
+    }
+
+    /// Ends `session`, and waits until it has.
+    pub fn close(&self, session: SessionId) {
+        self.sessions.close(session).unwrap();
+        until("the session ends", || !self.sessions.list().contains(&session));
     }
 
     /// transportd dies; waits until the session is over.

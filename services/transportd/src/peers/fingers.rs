@@ -35,7 +35,7 @@ impl Fingers {
     pub fn set(&mut self, down: &[control::Finger], cancels: bool) -> Option<ToInput> {
         let down: Down = down.iter().take(MAX_FINGERS).map(told).collect();
         let is_news = self.said.replace(down.clone()) != Some(down.clone());
-        is_news.then_some(ToInput::Fingers { down, cancels })
+        is_news.then_some(ToInput::Fingers { down, cancels, again: false })
     }
 
     /// inputd is told that these are down.
@@ -43,8 +43,8 @@ impl Fingers {
         self.taken = Some(down.clone());
     }
 
-    /// inputd is a fresh one: what it knew before what is `waiting`, without those that have gone up since, which must not go
-    /// down again.
+    /// inputd is a fresh one: what the one before knew before what is `waiting`, without those that have gone up since, because the
+    /// next one of such a number is another finger.
     pub fn begin(&mut self, waiting: &mut VecDeque<(u64, ToInput)>) -> Option<ToInput> {
         let mut known = self.taken.clone()?;
         known.retain(|finger| {
@@ -58,7 +58,7 @@ impl Fingers {
             }
             false
         });
-        Some(ToInput::Fingers { down: known, cancels: true })
+        Some(ToInput::Fingers { down: known, cancels: true, again: true })
     }
 }
 
@@ -109,7 +109,7 @@ mod tests {
         );
     }
 
-    /// Sabotage: begin with all that was down when inputd died.
+    /// Sabotage: begin with all that was down when inputd died, or say it as if it came down now.
     #[test]
     fn finger_that_went_up_meanwhile_does_not_go_down_again() {
         let mut fingers = Fingers::default();
@@ -118,7 +118,9 @@ mod tests {
         fingers.take(&known);
         let messages = [&[7, 8, 9][..], &[8, 9], &[7, 8, 9]].map(|ids| fingers.set(&down(ids), false));
         let mut waiting: VecDeque<_> = messages.into_iter().flatten().map(|message| (0, message)).collect();
-        assert_eq!(ids(fingers.begin(&mut waiting)), Some(vec![8]));
+        let first = fingers.begin(&mut waiting);
+        assert!(matches!(first, Some(ToInput::Fingers { again: true, .. })));
+        assert_eq!(ids(first), Some(vec![8]));
         let left: Vec<_> = waiting.into_iter().filter_map(|(_, message)| ids(Some(message))).collect();
         assert_eq!(left, [vec![8, 9], vec![8, 9], vec![7, 8, 9]]);
     }

@@ -2,15 +2,20 @@
 //!
 //! The connection is a fresh one that vdisplayd asked for; what it held goes up with it. Text is typed on the keymap that the
 //! keyboard comes with: Mutter (48, 51) has no `ei_text`, and its `NotifyKeyboardKeysym` knows no other characters either.
+//!
+//! A connection on which a finger is down does not just end: [`drain`] lifts it first, also after this process's death.
 
 mod devices;
+pub mod drain;
 mod keyboard;
 mod pointer;
+mod record;
 mod text;
 mod touch;
 mod wire;
 
 use std::{
+    io,
     os::{fd::BorrowedFd, unix::net::UnixStream},
     time::{Duration, Instant},
 };
@@ -19,8 +24,10 @@ use lumen_ipc::{Failure, FailureClass, input::BY_MEANING};
 
 use self::{
     devices::Devices,
+    drain::Drains,
     keyboard::Keyboard,
     pointer::{Pointer, Whereabouts},
+    record::Record,
     wire::Wire,
 };
 use super::Backend;
@@ -33,6 +40,10 @@ const ANSWER: Duration = Duration::from_millis(700);
 /// How long the touch screen may come after the other devices. Because it comes with the monitor, which may not be there yet,
 /// and whether there is one is told with the first word.
 const SCREEN: Duration = Duration::from_millis(50);
+
+/// How long after the last finger went up the connection still lies in systemd's fd store. Because the compositor handles that
+/// some time after it has read it, and fingers that tap cost no message to systemd each.
+const AFTER_FINGERS: Duration = Duration::from_millis(500);
 
 /// Evdev's keys, of which buttons begin above.
 const KEYS: std::ops::RangeInclusive<u16> = 1..=255;
@@ -58,6 +69,9 @@ pub enum EisError {
         /// Which.
         what: &'static str,
     },
+    /// What a finger does cannot be kept for the next inputd.
+    #[error("fingers cannot be kept across a restart of inputd: {0}")]
+    Unkept(io::Error),
     /// The keyboard's keymap is none that XKB reads.
     #[error("the compositor's keyboard has no keymap that can be read")]
     NoKeymap,
@@ -69,7 +83,7 @@ impl From<EisError> for Failure {
             EisError::NoKeymap => {
                 (FailureClass::Environment, "look at the keyboard's settings in GNOME, and install xkb-data")
             }
-            EisError::Silent { .. } | EisError::Lost(_) | EisError::Changed { .. } => {
+            EisError::Silent { .. } | EisError::Lost(_) | EisError::Changed { .. } | EisError::Unkept(_) => {
                 (FailureClass::Temporary, "it is asked for again")
             }
         };
@@ -86,23 +100,33 @@ pub struct Eis {
     why: String,
     /// It had a touch screen at some time, which comes and goes with the monitor.
     takes_touch: bool,
+    /// Who lets go of the connection if fingers were down; `None` if none are taken.
+    drains: Option<Drains>,
+    /// Of the fingers that are down, or were until the given time.
+    record: Option<(Record, Option<Instant>)>,
 }
 
 impl Eis {
     /// Takes the keyboard and the pointer that the EIS behind `socket` gives, and places on the Output that it calls
-    /// `region`, and its touch screen if `touch`. Waits for them, 0.7 s at most.
+    /// `region`, and its touch screen if there are `drains` for it. Waits for them, 0.7 s at most.
     ///
     /// # Errors
     /// Why nothing can be typed there.
-    pub fn open(socket: UnixStream, region: String, desktop: &str, touch: bool) -> Result<Self, EisError> {
-        let end = Instant::now() + ANSWER;
+    pub fn open(
+        socket: UnixStream,
+        region: String,
+        desktop: &str,
+        drains: Option<Drains>,
+    ) -> Result<Self, EisError> {
+        let (end, touch) = (Instant::now() + ANSWER, drains.is_some());
         let fingers = if touch { "" } else { "; no touch: `touch = false` in inputd.toml" };
         let why = format!(
             "{desktop} takes input by EIS; layout: that of the desktop's own keyboard; text: characters that it has{fingers}"
         );
         let (wire, devices) = (Wire::greet(socket, end)?, Devices::new(touch));
         let whereabouts = Whereabouts::default();
-        let mut eis = Self { wire, devices, whereabouts, region, why, takes_touch: false };
+        let (takes_touch, record) = (false, None);
+        let mut eis = Self { wire, devices, whereabouts, region, why, takes_touch, drains, record };
         let mut is_whole = false;
         loop {
             eis.turn()?;
@@ -125,7 +149,58 @@ impl Eis {
         }
         self.takes_touch |= self.devices.screen.is_some();
         self.whereabouts.settle(self.devices.ground.as_ref(), &self.wire);
-        self.wire.flush()
+        self.flush()?;
+        let is_over = |since: Option<Instant>| since.is_some_and(|since| since.elapsed() > AFTER_FINGERS);
+        let over = self.record.take_if(|(_, since)| is_over(*since));
+        over.into_iter().for_each(|(record, _)| record.remove());
+        Ok(())
+    }
+
+    /// Sends what waits.
+    fn flush(&mut self) -> Result<(), EisError> {
+        self.wire.flush()?;
+        if let Some((record, since)) = self.record.as_mut().filter(|_| self.wire.is_clear()) {
+            record.settle().map_err(EisError::Unkept)?;
+            *since = record.is_empty().then(|| since.unwrap_or_else(Instant::now));
+        }
+        Ok(())
+    }
+
+    /// Plays what a finger does; whether there was one.
+    fn touch(&mut self, touch: Touch) -> Result<bool, EisError> {
+        let Some(screen) = self.devices.screen.as_mut() else { return Ok(false) };
+        if self.record.is_none() && matches!(touch, Touch::Down(_)) {
+            let record = Record::keep(self.wire.descriptor()).map_err(EisError::Unkept)?;
+            self.record = Some((record, None));
+        }
+        let Some((record, _)) = self.record.as_mut() else { return Ok(false) };
+        screen.play(touch, &self.wire, record).map_err(EisError::Unkept)
+    }
+
+    /// Plays it; it is not sent yet.
+    fn play_unsent(&mut self, event: &Event) -> Result<Option<Refused>, EisError> {
+        match event {
+            Event::Press(code) => return self.press(*code, true),
+            Event::Release(code) => return self.press(*code, false),
+            Event::Motion { dx, dy } => {
+                let Devices { pointer, ground, .. } = &self.devices;
+                let pointer = pointer.as_ref().ok_or(EisError::Changed { what: "pointer" })?;
+                self.whereabouts.motion((*dx, *dy), pointer, ground.as_ref(), &self.wire);
+            }
+            Event::Position { x, y } => {
+                self.whereabouts.position(*x, *y, self.devices.ground.as_ref(), &self.wire);
+            }
+            Event::Scroll { dx, dy } => self.pointer()?.scroll(*dx, *dy, &self.wire),
+            Event::Text(text) => {
+                let (keyboard, wire) = self.keyboard()?;
+                return Ok(keyboard.text(text, wire));
+            }
+            Event::Touch(touch) => {
+                let is_played = self.touch(*touch)?;
+                return Ok((!is_played && matches!(touch, Touch::Down(_))).then_some(Refused::Finger));
+            }
+        }
+        Ok(None)
     }
 
     fn keyboard(&mut self) -> Result<(&mut Keyboard, &Wire), EisError> {
@@ -160,29 +235,18 @@ impl Backend for Eis {
     }
 
     fn play(&mut self, event: &Event) -> Result<Option<Refused>, Failure> {
-        match event {
-            Event::Press(code) => return Ok(self.press(*code, true)?),
-            Event::Release(code) => return Ok(self.press(*code, false)?),
-            Event::Motion { dx, dy } => {
-                let Devices { pointer, ground, .. } = &self.devices;
-                let pointer = pointer.as_ref().ok_or(EisError::Changed { what: "pointer" })?;
-                self.whereabouts.motion((*dx, *dy), pointer, ground.as_ref(), &self.wire);
-            }
-            Event::Position { x, y } => {
-                self.whereabouts.position(*x, *y, self.devices.ground.as_ref(), &self.wire);
-            }
-            Event::Scroll { dx, dy } => self.pointer()?.scroll(*dx, *dy, &self.wire),
-            Event::Text(text) => {
-                let (keyboard, wire) = self.keyboard()?;
-                return Ok(keyboard.text(text, wire));
-            }
-            Event::Touch(touch) => {
-                let screen = self.devices.screen.as_mut();
-                let is_played = screen.is_some_and(|screen| screen.play(*touch, &self.wire));
-                return Ok((!is_played && matches!(touch, Touch::Down(_))).then_some(Refused::Finger));
-            }
+        let refused = self.play_unsent(event)?;
+        // One by one, so that what a finger does is sent whole.
+        self.flush()?;
+        if let (Event::Text(_), Some((record, _)), false) = (event, &mut self.record, self.wire.is_clear()) {
+            // Only a text is so long that the kernel may have taken a part of it.
+            record.edit(|said| said.is_ragged = true).map_err(EisError::Unkept)?;
         }
-        Ok(None)
+        Ok(refused)
+    }
+
+    fn is_ready(&self) -> bool {
+        self.wire.is_clear()
     }
 
     fn takes_touch(&self) -> bool {
@@ -199,5 +263,13 @@ impl Backend for Eis {
 
     fn dispatch(&mut self) -> Result<(), Failure> {
         Ok(self.turn()?)
+    }
+}
+
+impl Drop for Eis {
+    fn drop(&mut self) {
+        if let (Some((record, _)), Some(drains)) = (self.record.take(), &self.drains) {
+            drains.begin(self.wire.context(), record);
+        }
     }
 }

@@ -1,10 +1,13 @@
 //! The touch screen: our Output, on which fingers are. EI knows their places alone, no pressure.
 
+use std::io;
+
 use lumen_ipc::input::MAX_FINGERS;
-use reis::{ei, event::Device};
+use reis::{Interface, ei, event::Device};
 
 use super::{
     pointer::{Area, spot},
+    record::{Record, Slot},
     wire::Wire,
 };
 use crate::fingers::Touch;
@@ -15,9 +18,8 @@ pub(super) struct Screen {
     device: Device,
     touches: ei::Touchscreen,
     area: Area,
-    /// The client's numbers of the fingers that are down; EI gets their places here, counted from 1. Because Mutter takes 0 for no
-    /// finger, and has room for 16.
-    slots: [Option<u32>; MAX_FINGERS],
+    /// The client's numbers of the fingers that are down, by their places in the record.
+    fingers: [Option<u32>; MAX_FINGERS],
 }
 
 impl Screen {
@@ -25,59 +27,80 @@ impl Screen {
     pub(super) fn of(device: &Device, name: &str) -> Option<Self> {
         let touches = device.interface()?;
         let area = super::pointer::area(device, name)?;
-        Some(Self { device: device.clone(), touches, area, slots: [None; MAX_FINGERS] })
+        Some(Self { device: device.clone(), touches, area, fingers: [None; MAX_FINGERS] })
     }
 
     pub(super) fn is(&self, device: &Device) -> bool {
         self.device == *device
     }
 
-    /// Plays it; whether there was a finger for it, or room for one.
-    pub(super) fn play(&mut self, touch: Touch, wire: &Wire) -> bool {
+    /// Plays it, with what the heir has to know in `record`, where a finger comes or goes; whether there was a finger for it, or room
+    /// for one. It is not sent yet.
+    ///
+    /// # Errors
+    /// It cannot be written down.
+    pub(super) fn play(&mut self, touch: Touch, wire: &Wire, record: &mut Record) -> io::Result<bool> {
         let id = match touch {
             Touch::Down(finger) | Touch::Move(finger) => finger.id,
             Touch::Up(id) | Touch::Cancel(id) => id,
         };
-        let known = self.slots.iter().position(|slot| *slot == Some(id));
-        let slot = match touch {
-            Touch::Down(_) => known.or_else(|| self.slots.iter().position(Option::is_none)),
+        let known = self.fingers.iter().position(|finger| *finger == Some(id));
+        let place = match touch {
+            Touch::Down(_) => known.or_else(|| self.fingers.iter().position(Option::is_none)),
             _ => known,
         };
-        let numbered = slot.and_then(|slot| Some((u32::try_from(slot).ok()? + 1, self.slots.get_mut(slot)?)));
-        let Some((number, slot)) = numbered else { return false };
-        let at = |x: u16, y: u16| {
-            let part = |coordinate: u16| f64::from(coordinate) / f64::from(u16::MAX);
-            let spot = spot((part(x), part(y)), self.area);
-            let [left, top, ..] = self.area;
-            // Fits: a desktop is far smaller than the 24 bits that are exact.
-            ((left + spot.x) as f32, (top + spot.y) as f32)
-        };
+        let numbered = place.and_then(|place| Some((place, u32::try_from(place).ok()? + 1)));
+        let Some((place, number)) = numbered else { return Ok(false) };
         match touch {
-            Touch::Down(finger) => {
-                let (x, y) = at(finger.x, finger.y);
-                match slot.replace(id) {
-                    None => self.touches.down(number, x, y),
-                    Some(_) => self.touches.motion(number, x, y),
-                }
+            Touch::Down(finger) if known.is_none() => {
+                let (x, y) = self.at(finger.x, finger.y);
+                self.touches.down(number, x, y);
             }
-            Touch::Move(finger) => {
-                let (x, y) = at(finger.x, finger.y);
+            Touch::Down(finger) | Touch::Move(finger) => {
+                let (x, y) = self.at(finger.x, finger.y);
                 self.touches.motion(number, x, y);
+                wire.frame(&self.device);
+                return Ok(true);
             }
-            Touch::Up(_) => {
-                *slot = None;
-                self.touches.up(number);
-            }
-            Touch::Cancel(_) => {
-                *slot = None;
-                // Older servers know no other end.
-                match self.touches.version() {
-                    0 | 1 => self.touches.up(number),
-                    _ => self.touches.cancel(number),
-                }
-            }
+            Touch::Cancel(_) if self.cancels() => self.touches.cancel(number),
+            Touch::Up(_) | Touch::Cancel(_) => self.touches.up(number),
         }
         wire.frame(&self.device);
-        true
+        let (down, callback) = (matches!(touch, Touch::Down(_)), wire.sync());
+        if let Some(finger) = self.fingers.get_mut(place) {
+            *finger = down.then_some(id);
+        }
+        self.note(place, Slot::Going { down, callback }, wire, record)?;
+        Ok(true)
+    }
+
+    /// Older servers know no cancelling.
+    fn cancels(&self) -> bool {
+        self.touches.version() >= 2
+    }
+
+    /// Where a place in 1/65,535 of the Output is on the desktop.
+    fn at(&self, x: u16, y: u16) -> (f32, f32) {
+        let part = |coordinate: u16| f64::from(coordinate) / f64::from(u16::MAX);
+        let spot = spot((part(x), part(y)), self.area);
+        let [left, top, ..] = self.area;
+        // Fits: a desktop is far smaller than the 24 bits that are exact.
+        ((left + spot.x) as f32, (top + spot.y) as f32)
+    }
+
+    fn note(&self, place: usize, slot: Slot, wire: &Wire, record: &mut Record) -> io::Result<()> {
+        let touchscreen = self.touches.as_object().id();
+        record.edit(|said| {
+            if said.touchscreen != touchscreen {
+                // The fingers on the screen of before are gone with it.
+                said.slots = [Slot::Up; MAX_FINGERS];
+            }
+            (said.connection, said.serial) = wire.numbers();
+            (said.touchscreen, said.device) = (touchscreen, self.device.device().as_object().id());
+            said.cancels = self.cancels();
+            if let Some(place) = said.slots.get_mut(place) {
+                *place = slot;
+            }
+        })
     }
 }

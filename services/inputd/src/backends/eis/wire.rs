@@ -11,7 +11,7 @@ use std::{
 
 use lumen_stage::clock::now_ns;
 use reis::{
-    PendingRequestResult,
+    Interface, PendingRequestResult,
     ei::{self, handshake::ContextType},
     event::{Device, EiEvent, EiEventConverter},
     handshake::EiHandshaker,
@@ -88,6 +88,27 @@ impl Wire {
     /// What was said to `device` since its last frame happens, now.
     pub(super) fn frame(&self, device: &Device) {
         device.device().frame(self.converter.connection().serial(), now_ns() / 1000);
+    }
+
+    /// Asks for the compositor's word that it has read what was said before: which callback it will say is done.
+    pub(super) fn sync(&self) -> u64 {
+        self.converter.connection().connection().sync(1).as_object().id()
+    }
+
+    /// Whether all that was said was sent at the last [`flush`](Self::flush).
+    pub(super) fn is_clear(&self) -> bool {
+        self.stuck_since.is_none()
+    }
+
+    /// What the connection is called, and the last serial of the compositor's.
+    pub(super) fn numbers(&self) -> (u64, u32) {
+        let connection = self.converter.connection();
+        (connection.connection().as_object().id(), connection.serial())
+    }
+
+    /// The connection, for who sends the rest.
+    pub(super) fn context(&self) -> ei::Context {
+        self.context.clone()
     }
 
     pub(super) fn descriptor(&self) -> BorrowedFd<'_> {
