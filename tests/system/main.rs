@@ -22,6 +22,7 @@ mod gnome_changes_in_mid_stream;
 mod gnome_comes_back_after_a_crash;
 mod gnome_gets_what_is_typed;
 mod gnome_keeps_the_output_across_kills;
+mod gnome_puts_the_default_output_back;
 mod gnome_puts_the_users_monitors_back;
 mod gnome_serves_two_clients_at_their_modes;
 mod gnome_streams_sharp_and_true;

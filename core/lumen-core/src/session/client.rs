@@ -76,8 +76,6 @@ enum State {
         resumes: Option<Launched>,
         deadline: Timestamp,
         patience: Duration,
-        /// A connection was lost already, and the deadline stands.
-        is_again: bool,
     },
     Streaming(Launched),
     /// `resumes` as in Opening.
@@ -93,6 +91,8 @@ enum State {
 pub struct ClientSession {
     config: ClientConfig,
     state: State,
+    /// From the first hello on, over however many connections.
+    launch_by: Option<Timestamp>,
     wishes: Wishes,
     shapes: ShapeAssembler,
     exchange: Exchange<ClientEvent>,
@@ -109,9 +109,9 @@ impl ClientSession {
             resumes: None,
             deadline: now + HANDSHAKE_DEADLINE,
             patience: HANDSHAKE_DEADLINE,
-            is_again: false,
         };
-        Self { config, state, wishes: Wishes::default(), shapes: ShapeAssembler::default(), exchange }
+        let (wishes, shapes) = (Wishes::default(), ShapeAssembler::default());
+        Self { config, state, launch_by: None, wishes, shapes, exchange }
     }
 
     /// Takes bytes of the control stream.
@@ -179,7 +179,6 @@ impl ClientSession {
             deadline: *deadline,
             patience: RESUME_DEADLINE,
             resumes: resumes.clone(),
-            is_again: true,
         };
     }
 
@@ -238,12 +237,13 @@ impl ClientSession {
     fn handle(&mut self, message: Message, now: Timestamp) {
         match (&mut self.state, message) {
             (
-                State::Opening { greeted: greeted @ false, deadline, patience, is_again, .. },
+                State::Opening { greeted: greeted @ false, deadline, patience, resumes },
                 Message::Hello(hello),
             ) => {
                 *greeted = true;
-                if !*is_again {
-                    (*deadline, *patience) = (now + LAUNCH_DEADLINE, LAUNCH_DEADLINE);
+                if resumes.is_none() {
+                    let launch_by = *self.launch_by.get_or_insert(now + LAUNCH_DEADLINE);
+                    (*deadline, *patience) = (launch_by, LAUNCH_DEADLINE);
                 }
                 self.exchange.event(ClientEvent::HostNamed(hello.name));
             }

@@ -331,6 +331,8 @@ fn a_launch_whose_connection_is_lost_is_said_again() {
     }
     assert!(world.client.poll_timeout() < Some(ms(10_100)), "{:?}", world.client.poll_timeout());
     world.run();
+    // As long as the first one was given: its hello took 2 ms.
+    assert_eq!(world.client.poll_timeout(), Some(ms(30_002)));
     world.host.launched(launched());
     world.run();
     assert_eq!(world.client_events.pop(), Some(ClientEvent::Launched(launched())));

@@ -36,6 +36,7 @@ pub struct Swept {
 /// Takes away the sinks of all sessions, and puts back the default output, of the PipeWire in `$XDG_RUNTIME_DIR`: a process's whole
 /// work.
 pub fn all() -> ExitCode {
+    lumen_stage::log::start();
     let runtime = env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).unwrap_or_default();
     // Without PipeWire there is nothing to sweep.
     let Ok(socket) = UnixStream::connect(runtime.join("pipewire-0")) else { return ExitCode::SUCCESS };
