@@ -5,8 +5,13 @@
 mod desk;
 
 use desk::{Inputd, Sway, Watch};
-use lumen_ipc::input::{BY_MEANING, FromInput, ToInput};
+use lumen_ipc::{
+    Generation, SessionId, Stage, codec,
+    input::{BY_MEANING, FromInput, ToInput},
+};
 use lumen_see::{Seen, Thing};
+use lumen_stage::Link;
+use rustix::net::{SendFlags, send};
 
 const KEY_2: u16 = 3;
 const KEY_Q: u16 = 16;
@@ -168,6 +173,35 @@ fn end_of_the_session_leaves_nothing_down() {
     watch.until("they are down", |seen| seen.held().is_ok_and(|held| held.len() >= 2));
     inputd.hang_up();
     watch.until("nothing is down", |seen| seen.held() == Ok([].into()));
+}
+
+// Sabotage: play what comes before a link's greeting, play it on the Output of whichever session there is, or read on a link whose
+// session has ended.
+#[test]
+fn bytes_before_after_and_beside_the_session_do_nothing() {
+    let (_sway, watch, inputd) = start("us");
+    let held = ToInput::Held([KEY_Q, BTN_LEFT].into_iter().collect());
+    let mut bytes = [0; codec::MAX_MESSAGE];
+    let len = codec::encode(&held, &mut bytes).unwrap();
+    let said = |link: &std::os::fd::OwnedFd| send(link, &bytes[..len], SendFlags::NOSIGNAL).is_ok();
+
+    let other = SessionId([6; 16]);
+    let ungreeted = inputd.open(other);
+    desk::until("a link that begins with something else ends", || !said(&ungreeted));
+    let fd = inputd.open(other);
+    let beside = Link::start(fd, Stage::Transportd, Generation(1), Stage::Inputd).unwrap();
+    beside.send(&held, &[]).unwrap();
+    desk::until("what has no Output is counted", || inputd.count("nowhere") == 2);
+    // Its end is a release, which goes nowhere as well.
+    inputd.close(other);
+    assert!(beside.send(&held, &[]).is_err(), "the link of an ended session takes something");
+
+    tap(&inputd, &[], KEY_A);
+    watch.until("what the session itself does", |seen| seen.text() == "a" && seen.held() == Ok([].into()));
+    inputd.close(desk::SESSION);
+    assert!(inputd.is_deaf(&held), "the link of an ended session takes something");
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    assert_eq!(watch.seen().presses(), [u32::from(KEY_A)]);
 }
 
 // Sabotage: call an Output that is not there ready.
