@@ -235,8 +235,8 @@ fn on_a_scaled_output(lab: &Lab, second: &mut Playing<'_>) -> Result<()> {
     }
 }
 
-/// Fingers that are down when inputd's connection ends go up, and down again only where they come down anew at the client; gnome-shell
-/// lives.
+/// Fingers that are down when inputd's connection ends go up, and down again only where they come down anew at the client, whose key stays
+/// down; gnome-shell lives.
 fn fingers_go_up(lab: &Lab, first: &mut Client<'_>) -> Result<()> {
     let program = Watch::of(lab, "first");
     let gnome = lab.user(&["pgrep", "-x", "gnome-shell"])?;
@@ -249,7 +249,9 @@ fn fingers_go_up(lab: &Lab, first: &mut Client<'_>) -> Result<()> {
         ("another keyboard layout", &layout),
         ("a restart of inputd", &restart),
     ];
+    first.play(&format!("0 press {}\n", HELD[0]))?;
     for (what, happens) in ends {
+        program.until("the key to be down", |seen| seen.held() == Ok([HELD[0]].into()))?;
         let things = program.seen()?.0.len();
         first.play("0 touch 7 16384 16384\n20 touch 8 32768 16384\n")?;
         program.until_since(things, "both fingers to be down", |seen| seen.touches().len() >= 2)?;
@@ -266,6 +268,9 @@ fn fingers_go_up(lab: &Lab, first: &mut Client<'_>) -> Result<()> {
         )
         .with_context(|| format!("after {what}"))?;
     }
+    program.until("the key to be still down", |seen| seen.held() == Ok([HELD[0]].into()))?;
+    first.play(&format!("0 release {}\n", HELD[0]))?;
+    program.until("nothing to be held", |seen| seen.held() == Ok([].into()))?;
     ensure!(lab.user(&["pgrep", "-x", "gnome-shell"])? == gnome, "another gnome-shell runs\n{}", lab.logs());
     Ok(())
 }

@@ -23,8 +23,8 @@ use crate::{
 /// Time for the sessions to release their keys when the stage stops.
 const STOP_LIMIT: Duration = Duration::from_secs(1);
 
-/// Time for fingers to go up thereafter. Because it takes one answer of the compositor's and a tenth of a second.
-const DRAIN_LIMIT: Duration = Duration::from_millis(400);
+/// Time for fingers to go up thereafter. Because it takes one answer of the compositor's and 0.3 s.
+const DRAIN_LIMIT: Duration = Duration::from_millis(450);
 
 /// The whole of inputd after boot.
 pub async fn run(mut boot: Boot<Config>) -> Result<(), Exit> {

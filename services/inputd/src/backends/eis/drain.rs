@@ -10,7 +10,7 @@ use std::{
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use lumen_stage::{
@@ -21,14 +21,16 @@ use reis::ei;
 use rustix::{
     event::{PollFd, PollFlags, poll},
     io::Errno,
-    net::{RecvFlags, SendFlags, recv, send},
+    net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown},
 };
 
 use super::record::{Record, Slot};
 
 /// Between the compositor's word that it has read that the fingers are up, and the connection's end. Because it handles the end of a
-/// touch some time after it has read of it (Mutter with its next frame), and the device is gone with the connection.
-const HANDLED: Duration = Duration::from_millis(100);
+/// touch some time after it has read of it (Mutter with its next frame), and the device is gone with the connection; and because
+/// the next connection is there by then (a Seat asks again after 100 ms), so that the desktop is never without a keyboard: a program
+/// misses what is pressed while it takes notice of one.
+const HANDLED: Duration = Duration::from_millis(300);
 
 /// Most that is read in search of an answer.
 const MOST: usize = 1 << 20;
@@ -55,6 +57,15 @@ impl Drains {
     /// Lets go of `context`, on which there is what `record` says.
     pub(super) fn begin(&self, context: ei::Context, record: Record) {
         self.run(move || finish(&context, record));
+    }
+
+    /// Waits until none is left, at most `limit`. Because a key that is pressed anew while the older connection still holds it goes up
+    /// with that (seen with Mutter 51).
+    pub(super) fn wait(&self, limit: Duration) {
+        let end = Instant::now() + limit;
+        while self.0.load(Relaxed) > 0 && Instant::now() < end {
+            thread::sleep(Duration::from_millis(2));
+        }
     }
 
     /// Waits until none is left, at most `limit`; then the next inputd lets go of them.
@@ -90,13 +101,16 @@ fn finish(context: &ei::Context, mut record: Record) -> io::Result<()> {
         match context.flush() {
             Ok(()) => break,
             Err(Errno::WOULDBLOCK) => await_ready(context, PollFlags::OUT)?,
-            Err(error) => return end(record, Err(error.into())),
+            Err(error) => {
+                record.remove();
+                return Err(error.into());
+            }
         }
     }
     record.settle()?;
     let socket = context.as_fd().try_clone_to_owned()?;
     let lifted = lift(&socket, &mut record);
-    end(record, lifted)
+    end(&socket, record, lifted)
 }
 
 /// Lets go of a connection of the inputd before.
@@ -105,10 +119,13 @@ fn inherit(socket: &OwnedFd, mut record: Record) -> io::Result<()> {
         false => inquire(socket, &mut record).and_then(|()| lift(socket, &mut record)),
         true => Err(io::Error::other("the inputd before died within a message")),
     };
-    end(record, lifted)
+    end(socket, record, lifted)
 }
 
-fn end(record: Record, result: io::Result<()>) -> io::Result<()> {
+/// Ends the connection now: systemd closes what was in its fd store some time after it was taken out.
+fn end(socket: &OwnedFd, record: Record, result: io::Result<()>) -> io::Result<()> {
+    // Where the compositor has ended it before, there is nothing to end.
+    let _ = shutdown(socket, Shutdown::Both);
     record.remove();
     result
 }

@@ -37,6 +37,9 @@ use crate::{counts::Refused, event::Event, fingers::Touch};
 /// allows it 2 s.
 const ANSWER: Duration = Duration::from_millis(700);
 
+/// How long the connections of before may take to end, likewise.
+const FORMER: Duration = Duration::from_millis(500);
+
 /// How long the touch screen may come after the other devices. Because it comes with the monitor, which may not be there yet,
 /// and whether there is one is told with the first word.
 const SCREEN: Duration = Duration::from_millis(50);
@@ -108,7 +111,8 @@ pub struct Eis {
 
 impl Eis {
     /// Takes the keyboard and the pointer that the EIS behind `socket` gives, and places on the Output that it calls
-    /// `region`, and its touch screen if there are `drains` for it. Waits for them, 0.7 s at most.
+    /// `region`, and its touch screen if there are `drains` for it. Waits for them, 0.7 s at most, and for the ends of
+    /// connections on which fingers were, 0.5 s at most.
     ///
     /// # Errors
     /// Why nothing can be typed there.
@@ -127,16 +131,24 @@ impl Eis {
         let whereabouts = Whereabouts::default();
         let (takes_touch, record) = (false, None);
         let mut eis = Self { wire, devices, whereabouts, region, why, takes_touch, drains, record };
-        let mut is_whole = false;
+        eis.await_devices(end)?;
+        // Now, because the desktop is never without a keyboard then.
+        eis.drains.iter().for_each(|drains| drains.wait(FORMER));
+        Ok(eis)
+    }
+
+    /// Waits for keyboard and pointer until `end`, and a little for the touch screen if one is wanted.
+    fn await_devices(&mut self, end: Instant) -> Result<(), EisError> {
+        let (mut is_whole, touch) = (false, self.drains.is_some());
         loop {
-            eis.turn()?;
-            is_whole |= eis.devices.keyboard.is_some() && eis.devices.pointer.is_some();
-            if is_whole && (eis.takes_touch || !touch) {
-                return Ok(eis);
+            self.turn()?;
+            is_whole |= self.devices.keyboard.is_some() && self.devices.pointer.is_some();
+            if is_whole && (self.takes_touch || !touch) {
+                return Ok(());
             }
             let patience = if is_whole { end.min(Instant::now() + SCREEN) } else { end };
-            match eis.wire.wait(patience) {
-                Err(_) if is_whole => return Ok(eis),
+            match self.wire.wait(patience) {
+                Err(_) if is_whole => return Ok(()),
                 waited => waited?,
             }
         }
