@@ -118,7 +118,9 @@ impl Hands {
     pub fn handle_end(&mut self) {
         (self.skipped, self.skipped_fingers) = (None, None);
         // What waits to go down never does, so that its release below is the last of it.
-        let is_up = |event: &Event| matches!(event, Event::Release(_) | Event::Touch(Touch::Up(_)));
+        let is_up = |event: &Event| {
+            matches!(event, Event::Release(_) | Event::Touch(Touch::Up(_) | Touch::Cancel(_)))
+        };
         self.events.retain(is_up);
         self.converge(BTreeSet::new());
         self.touch((Vec::new(), true));

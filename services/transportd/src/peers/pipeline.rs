@@ -318,6 +318,11 @@ impl Pipeline {
     pub fn let_go(&self) {
         self.seat.let_go();
     }
+
+    /// The session is over; what the client held goes up before its Output goes.
+    pub fn end(self) {
+        self.seat.end();
+    }
 }
 
 /// What was launched, and changed since.

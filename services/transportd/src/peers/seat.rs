@@ -17,7 +17,7 @@ use tokio::{
     io::unix::{AsyncFd, AsyncFdReadyMutGuard},
     sync::{Notify, watch},
     task::JoinHandle,
-    time::sleep,
+    time::{sleep, timeout},
 };
 
 use super::{Live, hands::Backlog, pipeline::Grounds, protocol::Protocol};
@@ -32,13 +32,16 @@ const SHORT: Duration = Duration::from_millis(5);
 /// Pause before a link that is full is tried again.
 const FULL: Duration = Duration::from_millis(10);
 
+/// How long the task may take for the last words.
+const FAREWELL: Duration = Duration::from_millis(100);
+
 /// The session's handle; dropping it ends the task and closes the link, upon which inputd lets go of everything after its
 /// lease.
 #[derive(Debug)]
 pub struct Seat {
     desk: Arc<Desk>,
     sizes: watch::Sender<SeatSpec>,
-    task: JoinHandle<()>,
+    task: Option<JoinHandle<()>>,
 }
 
 /// What the session and its task share.
@@ -89,7 +92,7 @@ impl Seat {
         let desk = Arc::new(Desk { live, backlog, news: Notify::new() });
         let (sizes, size) = watch::channel(spec);
         let task = tokio::spawn(keep(grounds.upstream.clone(), grounds.generation, desk.clone(), size));
-        Self { desk, sizes, task }
+        Self { desk, sizes, task: Some(task) }
     }
 
     /// Passes an input on.
@@ -100,6 +103,19 @@ impl Seat {
     /// Lets go of everything, after what was passed on before.
     pub fn let_go(&self) {
         self.desk.add(|backlog| backlog.let_go(now_ns()));
+    }
+
+    /// The session is over: lets go of everything now, before its Output goes.
+    pub fn end(mut self) {
+        self.let_go();
+        if let Some(task) = self.task.take() {
+            let abort = task.abort_handle();
+            tokio::spawn(async move {
+                if timeout(FAREWELL, task).await.is_err() {
+                    abort.abort();
+                }
+            });
+        }
     }
 
     /// The Output has another size: opens the link again with it.
@@ -114,7 +130,9 @@ impl Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.task.abort();
+        if let Some(task) = &self.task {
+            task.abort();
+        }
     }
 }
 
@@ -181,7 +199,12 @@ async fn forward(link: Pollable, desk: &Desk, size: &mut watch::Receiver<SeatSpe
             () = desk.news.notified(), if !is_full => {}
             () = sleep(FULL), if is_full => {}
             changed = size.changed() => {
-                return if changed.is_ok() { Parting::Resized } else { Parting::Over };
+                if changed.is_ok() {
+                    return Parting::Resized;
+                }
+                // A link that takes no more ends now, which says the same later.
+                let _ = drain(&link.get_ref().0, desk);
+                return Parting::Over;
             }
             ready = link.readable_mut() => if let Err(text) = read(ready, &desk.live) {
                 return Parting::Broken(text);

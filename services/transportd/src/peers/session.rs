@@ -356,7 +356,10 @@ impl<U: Upstream> Session<U> {
         };
         tracing::info!(STAGE = "transportd", SESSION = %live.session, "ends: {reason}; {}", live.summary());
         match over {
-            Over::Ended(_) => drop(self.enrolled),
+            Over::Ended(_) => {
+                self.pipeline.end();
+                drop(self.enrolled);
+            }
             Over::Parted => {
                 live.record.leave();
                 self.pipeline.leave();

@@ -90,6 +90,7 @@ impl Drains {
             count.fetch_sub(1, Relaxed);
         });
         if let Err(error) = spawned {
+            self.0.fetch_sub(1, Relaxed);
             tracing::warn!("fingers stay down until inputd is started again: {error}");
         }
     }

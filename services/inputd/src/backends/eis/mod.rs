@@ -160,6 +160,10 @@ impl Eis {
             self.devices.handle(event, &self.region)?;
         }
         self.takes_touch |= self.devices.screen.is_some();
+        if let (None, Some((record, _))) = (&self.devices.screen, &mut self.record) {
+            // A screen that went took its fingers along: nobody can lift them any more.
+            record.edit(|said| said.slots = Default::default()).map_err(EisError::Unkept)?;
+        }
         self.whereabouts.settle(self.devices.ground.as_ref(), &self.wire);
         self.flush()?;
         let is_over = |since: Option<Instant>| since.is_some_and(|since| since.elapsed() > AFTER_FINGERS);
