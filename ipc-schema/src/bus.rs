@@ -28,6 +28,8 @@ pub struct OutputSpec {
     pub memory: Option<String>,
     /// How many channels the sink has that the session's programs play into: 2, 6 or 8. Absent: 2.
     pub channels: Option<u32>,
+    /// The session has a source from which its programs hear the client's microphone. Absent: it has none.
+    pub microphone: Option<bool>,
 }
 
 /// What is to be streamed: the argument of `Encode1.Open`.
@@ -50,6 +52,8 @@ pub struct StreamSpec {
     pub references: Option<bool>,
     /// As in [`OutputSpec::channels`].
     pub channels: Option<u32>,
+    /// As in [`OutputSpec::microphone`].
+    pub microphone: Option<bool>,
     /// `"h264"`.
     pub codec: String,
     /// Bits a second for the encoded pictures at the start.
@@ -70,6 +74,8 @@ pub struct SoundSpec {
     pub packet_ms: u32,
     /// Bits a second of all streams together.
     pub bitrate_bps: u32,
+    /// As in [`OutputSpec::microphone`].
+    pub microphone: Option<bool>,
 }
 
 /// What sound is to be read: the argument of `Capture1.OpenSound`.
@@ -78,6 +84,8 @@ pub struct SoundSpec {
 pub struct SinkSpec {
     /// 2, 6 or 8.
     pub channels: u32,
+    /// As in [`OutputSpec::microphone`].
+    pub microphone: Option<bool>,
 }
 
 /// Where input is to land: the argument of `Input1.Open`.
@@ -155,6 +163,14 @@ pub fn sink_name(session: SessionId) -> String {
 /// What the names of all such sinks begin with.
 pub const SINK_PREFIX: &str = "lumen-session-";
 
+/// `node.name` of the source that has a session's microphone; likewise.
+pub fn source_name(session: SessionId) -> String {
+    format!("{SOURCE_PREFIX}{session}")
+}
+
+/// What the names of all such sources begin with.
+pub const SOURCE_PREFIX: &str = "lumen-microphone-";
+
 impl OutputSpec {
     /// The mode asked for, if it can be streamed.
     pub fn mode(&self) -> Result<Mode, ModeError> {
@@ -178,6 +194,7 @@ impl StreamSpec {
             cursor: self.cursor.clone(),
             memory: None,
             channels: self.channels,
+            microphone: self.microphone,
         }
     }
 }

@@ -1,10 +1,11 @@
 //! The links of sound: captured's sink to encoded, and encoded's Opus to transportd. Apart from the pictures' links, so that
-//! neither waits for the other.
+//! neither waits for the other. What a client's microphone hears goes the other way over the same links.
 //!
 //! ```text
 //!  captured                    encoded                     transportd
 //!     │ ── FromSink::Ready ──────► │ ── FromOpus::Ready ──────► │
 //!     │ ── FromSink::Pcm ────────► │ ── FromOpus::Packet ─────► │   samples travel in the message: 5 ms each, nothing to give back
+//!     │ ◄───────── ToSink::Spoken ─│ ◄───────── ToOpus::Spoken ─│   the client's microphone, where the session has one
 //!     │ ◄────────── ToSink::Close ─│ ◄────────── ToOpus::Close ─│
 //! ```
 
@@ -21,6 +22,11 @@ pub const PCM_FRAMES: usize = 240;
 pub const MAX_CHANNELS: usize = 8;
 /// Longest [`Packet`] in bytes: clients take no more in one datagram.
 pub const MAX_PACKET: usize = 1372;
+
+/// Longest Opus packet of a microphone in bytes: 20 ms at 256 kbit/s.
+pub const MAX_SPOKEN: usize = 640;
+/// Samples of the longest packet of a microphone: 20 ms of one channel.
+pub const SPOKEN_FRAMES: usize = 960;
 
 /// Interleaved samples.
 pub type Samples = ArrayVec<i16, { PCM_FRAMES * MAX_CHANNELS }>;
@@ -55,10 +61,13 @@ pub struct Pcm {
 }
 
 /// From encoded to captured.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::large_enum_variant, reason = "as of [`FromSink`]")]
 pub enum ToSink {
     /// The session is over: release all that was made for it, without waiting for the lease.
     Close,
+    /// What the client's microphone heard: the next samples of its one channel.
+    Spoken(ArrayVec<i16, SPOKEN_FRAMES>),
 }
 
 /// From encoded to transportd.
@@ -89,10 +98,22 @@ pub struct Packet {
 }
 
 /// From transportd to encoded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::large_enum_variant, reason = "as of [`FromSink`]")]
 pub enum ToOpus {
     /// As [`ToSink::Close`].
     Close,
+    /// What the client's microphone heard, as the client sent it: nobody has looked into it.
+    Spoken(Spoken),
+}
+
+/// One Opus packet of a client's microphone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spoken {
+    /// One more than that of the packet before, modulo 2³².
+    pub number: u32,
+    /// The packet.
+    pub bytes: ArrayVec<u8, MAX_SPOKEN>,
 }
 
 impl LinkMessage for FromSink {
@@ -115,13 +136,19 @@ impl LinkMessage for FromOpus {
 
 impl LinkMessage for ToSink {
     fn delivery(&self) -> Delivery {
-        Delivery::State
+        match self {
+            Self::Close => Delivery::State,
+            Self::Spoken(_) => Delivery::Sample,
+        }
     }
 }
 
 impl LinkMessage for ToOpus {
     fn delivery(&self) -> Delivery {
-        Delivery::State
+        match self {
+            Self::Close => Delivery::State,
+            Self::Spoken(_) => Delivery::Sample,
+        }
     }
 }
 
@@ -141,6 +168,12 @@ mod tests {
         let packet = FromOpus::Packet(Packet { pts_ns: 1, bytes: [9; MAX_PACKET].into() });
         let len = codec::encode(&packet, &mut bytes).unwrap();
         assert_eq!(codec::decode::<FromOpus>(&bytes[..len]).unwrap(), packet);
+        let spoken = ToSink::Spoken([i16::MIN; SPOKEN_FRAMES].into());
+        let len = codec::encode(&spoken, &mut bytes).unwrap();
+        assert_eq!(codec::decode::<ToSink>(&bytes[..len]).unwrap(), spoken);
+        let spoken = ToOpus::Spoken(Spoken { number: u32::MAX, bytes: [9; MAX_SPOKEN].into() });
+        let len = codec::encode(&spoken, &mut bytes).unwrap();
+        assert_eq!(codec::decode::<ToOpus>(&bytes[..len]).unwrap(), spoken);
     }
 
     /// Sabotage: believe the count in the message.

@@ -9,7 +9,7 @@ use lumen_core::{
     trust::Fingerprint,
 };
 
-use crate::change::Change;
+use crate::{change::Change, mouth::Voice};
 
 /// Stream a desktop from a lumen host and judge what arrives.
 ///
@@ -65,6 +65,9 @@ pub struct StreamArgs {
     /// Channels of sound to ask for
     #[arg(long, default_value_t = 2, requires = "sound", value_parser = clap::builder::PossibleValuesParser::new(["2", "6", "8"]).map(|count| count.parse::<u8>().unwrap_or(2)))]
     pub channels: u8,
+    /// Speak into the session's microphone: tone:HZ, or a WAV file of 16 bits at 48000 Hz, mono or stereo, which is played once
+    #[arg(long, requires = "sound", value_name = "FILE|tone:HZ")]
+    pub microphone: Option<Voice>,
     /// Stop so many seconds after the first picture
     #[arg(long, default_value = "10", value_name = "SECONDS", value_parser = seconds)]
     pub seconds: Duration,
@@ -111,6 +114,7 @@ impl StreamArgs {
             codecs: vec![Codec::H264],
             is_pointer_separate: self.cursor == Cursor::Separate,
             channels: if self.outputs.sound.is_some() { self.channels } else { 0 },
+            has_microphone: self.microphone.is_some(),
         }
     }
 }

@@ -81,6 +81,14 @@ pub enum Failure {
     /// The script of inputs could not be played.
     #[error(transparent)]
     Script(#[from] ScriptError),
+    /// What is to be spoken cannot be.
+    #[error("cannot speak {path} into the microphone: {why}")]
+    Voice {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
     /// The decoder failed.
     #[error(transparent)]
     Decode(#[from] DecodeError),
@@ -114,6 +122,7 @@ impl Failure {
             | Self::KnownHosts(_)
             | Self::Record(_)
             | Self::Script(_)
+            | Self::Voice { .. }
             | Self::Decode(_)
             | Self::Video(_)
             | Self::System { .. }

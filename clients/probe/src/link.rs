@@ -85,6 +85,11 @@ impl Link {
         let _ = self.send.write_all(bytes).await;
     }
 
+    /// Sends a datagram; false where it cannot be sent, of which [`read`](Self::read) sees the reason if it is a loss.
+    pub fn send_datagram(&self, bytes: Vec<u8>) -> bool {
+        self.connection.send_datagram(bytes.into()).is_ok()
+    }
+
     /// The secret of the session's video, the same on both sides of this connection.
     ///
     /// # Errors

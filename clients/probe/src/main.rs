@@ -14,6 +14,7 @@ mod judge;
 mod known_hosts;
 mod latency;
 mod link;
+mod mouth;
 mod notice;
 mod picture;
 mod pointer;
@@ -21,6 +22,7 @@ mod pulse;
 mod record;
 mod report;
 mod script;
+mod signal;
 mod stream;
 mod tidings;
 mod video;
@@ -114,6 +116,7 @@ fn report(args: &StreamArgs, dialer: &Dialer, outcome: Outcome) -> Result<(), Fa
             network: yielded.network,
             clock: outcome.clock,
             sound: outcome.heard,
+            microphone: outcome.spoken,
             tidings: outcome.tidings,
         };
         summary.derive_rates();

@@ -14,6 +14,7 @@ use crate::{
     intervals::IntervalSummary,
     judge::StampSummary,
     latency::{LatencySummary, Percentiles},
+    mouth::MouthSummary,
     record::RecordError,
     tidings::Tidings,
     video::NetworkSummary,
@@ -58,6 +59,8 @@ pub struct Summary {
     pub clock: ClockSummary,
     /// What was heard, where it was asked for.
     pub sound: Option<EarSummary>,
+    /// What was spoken, where it was asked for.
+    pub microphone: Option<MouthSummary>,
     /// What the host told.
     #[serde(flatten)]
     pub tidings: Tidings,
@@ -122,6 +125,9 @@ impl Summary {
                 self.clock.rtt_us
             ),
         ];
+        lines.extend(self.microphone.as_ref().map(|spoken| {
+            format!("microphone {}; {} packets, {} unsent", spoken.answer, spoken.packets, spoken.unsent)
+        }));
         lines.extend(d.intervals.iter().filter(|_| d.intervals.len() > 1).map(interval_line));
         lines.extend(latency_table(&d.latency_us));
         lines.extend(d.stamp.as_ref().map(stamp_line));

@@ -18,11 +18,13 @@ use crate::{
     ear::{Ear, EarSummary},
     failure::Failure,
     link::{Coming, Link},
+    mouth::{Mouth, MouthSummary},
     notice::Notice,
     pulse::Pulse,
     record::Recording,
     report::ClockSummary,
     script::Script,
+    signal::interrupted,
     tidings::Tidings,
     video::{Channel, NetworkSummary},
     workers::{Setup, Workers, Yield},
@@ -63,6 +65,8 @@ pub struct Outcome {
     pub clock: ClockSummary,
     /// What was heard.
     pub heard: Option<EarSummary>,
+    /// What was spoken.
+    pub spoken: Option<MouthSummary>,
     /// What the host told.
     pub tidings: Tidings,
 }
@@ -77,6 +81,7 @@ pub struct Stream<'a> {
     workers: Option<Workers>,
     recording: Option<Recording>,
     ear: Option<Ear>,
+    mouth: Option<Mouth>,
     notices: UnboundedReceiver<Notice>,
     notify: UnboundedSender<Notice>,
     started: Timestamp,
@@ -104,6 +109,7 @@ impl<'a> Stream<'a> {
             script = script.logging_to(log)?;
         }
         let ear = args.outputs.sound.as_deref().map(|path| Ear::create(path, args.channels)).transpose()?;
+        let mouth = args.microphone.as_ref().map(Mouth::new).transpose()?;
         let clock = Clock::ahead_by(args.clock_offset);
         let started = clock.now();
         let link = Link::open(dialer).await?;
@@ -119,6 +125,7 @@ impl<'a> Stream<'a> {
             workers: None,
             recording: Some(recording),
             ear,
+            mouth,
             notices,
             notify,
             started,
@@ -152,6 +159,7 @@ impl<'a> Stream<'a> {
             yielded,
             clock: self.pulse.summary(),
             heard: self.ear.as_ref().map(Ear::summary),
+            spoken: self.mouth.as_ref().map(Mouth::summary),
             tidings: self.tidings,
         }
     }
@@ -233,6 +241,7 @@ impl<'a> Stream<'a> {
         };
         self.workers = Some(Workers::start(channel, setup)?);
         let now = self.clock.now();
+        self.mouth.iter_mut().for_each(|mouth| mouth.start(launched.microphone, now));
         self.pulse.start(now);
         self.launched = Some((launched, now));
         Ok(())
@@ -318,6 +327,7 @@ impl<'a> Stream<'a> {
             self.session.ping(now);
         }
         self.make_changes(now);
+        self.mouth.iter_mut().for_each(|mouth| mouth.speak(self.link.as_ref(), now));
         if self.end_of_time().is_none_or(|end| now < end) {
             return Ok(());
         }
@@ -351,7 +361,8 @@ impl<'a> Stream<'a> {
     fn next_deadline(&self) -> Timestamp {
         let planned = [self.schedule.next(), self.script.next()].into_iter().flatten().min();
         let change = self.first_picture.zip(planned).map(|(first, at)| first + at);
-        let deadlines = [self.session.poll_timeout(), self.end_of_time(), self.pulse.next(), change];
+        let spoken = self.mouth.as_ref().and_then(Mouth::next);
+        let deadlines = [self.session.poll_timeout(), self.end_of_time(), self.pulse.next(), change, spoken];
         deadlines.into_iter().flatten().min().unwrap_or_else(|| self.clock.now() + NOTHING_DUE)
     }
 
@@ -382,19 +393,5 @@ async fn read(link: &mut Option<Link>) -> Result<Coming, ConnectionError> {
 async fn write(link: &mut Option<Link>, bytes: &[u8]) {
     if let Some(link) = link {
         link.write(bytes).await;
-    }
-}
-
-/// SIGINT or SIGTERM: what came until then is still reported.
-async fn interrupted() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut interrupt), Ok(mut terminate)) =
-        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-    else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
     }
 }

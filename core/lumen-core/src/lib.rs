@@ -48,6 +48,10 @@
 //! `notice(Notice)`, `pointer_shape(&PointerShape)`, `pointer_moved(PointerMoved)`, `refuse(Refused)`, `bye(reason)`.
 //! `control::Message` is the wire form (`encode`, `control::Decoder`).
 //!
+//! # Sound and microphone (QUIC datagrams of the same connection)
+//! [`sound::Packet`] is the wire form of both. Client: `microphone::Sender::new().packet(&opus, recorded) -> Option<Vec<u8>>`. Host:
+//! `microphone::Intake::new(now).take(&datagram, now) -> Result<Packet, Dropped>`.
+//!
 //! # Keys and identities
 //! The channel's secret is the TLS exporter's: `connection.export_keying_material(&mut [0; 32], seal::EXPORTER_LABEL, session_id)`
 //! → [`seal::ChannelSecret::from_bytes`]. [`trust::Fingerprint`] is the SHA-256 of a certificate's DER;
@@ -65,6 +69,7 @@
 pub mod clock;
 pub mod control;
 pub mod fec;
+pub mod microphone;
 pub mod pacer;
 pub mod packetiser;
 pub mod reassembler;

@@ -1,4 +1,5 @@
-//! Sound: one packet of Opus in each QUIC datagram of the control connection.
+//! Sound: one packet of Opus in each QUIC datagram of the control connection. From host to client what programs play, from client
+//! to host what its microphone hears ([`crate::microphone`]).
 //!
 //! ```text
 //! 0xc9 ‖ number u32 ‖ played u64 ‖ Opus
@@ -17,7 +18,7 @@ pub const HEAD_LEN: usize = 13;
 pub struct Packet<'a> {
     /// One more than that of the packet before; from 0 on, modulo 2³².
     pub number: u32,
-    /// When its first sample was played, on the host's clock.
+    /// When its first sample was played, on the host's clock; of a microphone: when it was heard, on the client's.
     pub played: Timestamp,
     /// What libopus decodes.
     pub opus: &'a [u8],

@@ -34,6 +34,8 @@ pub struct Line {
     pub source: Counts,
     /// Whether there is sound, in words.
     pub sound: String,
+    /// What becomes of the client's microphone, in words; empty where it has none.
+    pub microphone: String,
 }
 
 /// All sessions' lines.
@@ -46,6 +48,9 @@ impl board::Line for Line {
         entries.insert("why", self.why.into());
         entries.insert("read", self.read.into());
         entries.insert("sound", self.sound.clone().into());
+        if !self.microphone.is_empty() {
+            entries.insert("microphone", self.microphone.clone().into());
+        }
         if let Some(mode) = self.mode {
             entries.insert("mode", mode.to_string().into());
         }

@@ -50,7 +50,8 @@ impl Capture1 {
         require_stage(bus, &header, Stage::Encoded).await?;
         let session = session_id(session)?;
         spec.mode().map_err(|error| CallError::Request(error.to_string()))?;
-        let sink = check(SinkSpec { channels: spec.channels.unwrap_or(STEREO) })?;
+        let channels = spec.channels.unwrap_or(STEREO);
+        let sink = check(SinkSpec { channels, microphone: spec.microphone })?;
         if !self.sounds.list().contains(&session) {
             // Nobody reads it yet; but the sink must be there before the program on the Output is, and with all its channels,
             // because a program whose sink is made anew is moved to any other one meanwhile.

@@ -37,6 +37,8 @@ pub struct Line {
     pub errors: u64,
     /// Whether there is sound, in words.
     pub sound: String,
+    /// What comes of the client's microphone; empty before it spoke.
+    pub microphone: String,
 }
 
 /// All sessions' lines.
@@ -52,6 +54,9 @@ impl board::Line for Line {
         entries.insert("bitrate_bps", self.bitrate_bps.into());
         entries.insert("sound", self.sound.clone().into());
         entries.insert("qp", self.grain.into());
+        if !self.microphone.is_empty() {
+            entries.insert("microphone", self.microphone.clone().into());
+        }
         if let Some(mode) = self.mode {
             entries.insert("mode", mode.to_string().into());
         }

@@ -153,6 +153,7 @@ mod tests {
             repeat_mhz: None,
             references: None,
             channels: None,
+            microphone: None,
             codec: "h264".into(),
             bitrate_bps: 10_000_000,
         }

@@ -51,7 +51,7 @@ fn each_channel_is_encoded_in_its_place() {
     ];
     for (channels, streams, coupled, bitrate_bps) in layouts {
         for packet_ms in [5, 10] {
-            let spec = SoundSpec { channels, streams, coupled, packet_ms, bitrate_bps };
+            let spec = SoundSpec { channels, streams, coupled, packet_ms, bitrate_bps, microphone: None };
             let heard = heard(&spec);
             let tones = &TONES[..channels as usize];
             for (which, &own) in tones.iter().enumerate() {

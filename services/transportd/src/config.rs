@@ -35,6 +35,8 @@ pub struct Config {
     pub resume: Span,
     /// How long the Output and all else of such a client is kept for it.
     pub keep: Keep,
+    /// Whether clients of lumen/1 may bring a microphone: programs hear it from a source of the session.
+    pub microphone: bool,
     /// Stock Moonlight clients.
     pub gamestream: Settings,
 }
@@ -66,6 +68,7 @@ impl Default for Config {
             idle: Span(Duration::from_secs(10)),
             resume: Span(Duration::from_secs(10)),
             keep: Keep(Duration::from_secs(10)),
+            microphone: false,
             gamestream: Settings::default(),
         }
     }
@@ -102,6 +105,7 @@ mod tests {
         let config: Config = load(&[], &[]).unwrap();
         assert!(config.listen.ip().is_loopback() && config.video().ip().is_loopback());
         assert_ne!(config.listen.port(), config.video_port);
+        assert!(!config.microphone, "nor does anybody talk into it");
     }
 
     #[test]

@@ -32,6 +32,9 @@ const KEEP_ALIVE: Duration = Duration::from_secs(3);
 /// Bytes of sound that may wait for the network, some tenth of a second; older ones are dropped, since late sound is worse than none.
 const SOUND_WAITS: usize = 8 << 10;
 
+/// Bytes of a client's microphone that may wait to be read, likewise.
+const SPOKEN_WAITS: usize = 8 << 10;
+
 /// Bytes a client may send ahead on its control stream, whose messages have at most 16 KiB.
 const WINDOW: u32 = 64 << 10;
 
@@ -98,8 +101,8 @@ fn transport(config: &Config) -> Result<TransportConfig, ControlError> {
         .stream_receive_window(VarInt::from_u32(WINDOW))
         .receive_window(VarInt::from_u32(WINDOW))
         .send_window(u64::from(WINDOW))
-        // None are taken; without any room for one quinn sends none either.
-        .datagram_receive_buffer_size(Some(1))
+        // Without any room for one quinn sends none either; of a microphone the oldest are left out.
+        .datagram_receive_buffer_size(Some(if config.microphone { SPOKEN_WAITS } else { 1 }))
         .datagram_send_buffer_size(SOUND_WAITS)
         .congestion_controller_factory(Arc::new(CubicConfig::default()));
     Ok(transport)

@@ -62,6 +62,7 @@ pub fn check(launch: &Launch) -> Result<Request, Refused> {
             repeat_mhz: None,
             references: None,
             channels: (launch.channels > 0).then_some(launch.channels.into()),
+            microphone: None,
             codec: "h264".into(),
             bitrate_bps: launch.bitrate_bps,
         },
@@ -124,6 +125,7 @@ pub(crate) mod tests {
             codecs: vec![Codec::H264],
             is_pointer_separate: false,
             channels: 0,
+            has_microphone: false,
         }
     }
 

@@ -6,6 +6,7 @@
 //! 2048  sequence u64 ‖ next_frame u64 ‖ bitrate u64 ‖ adoptions u64 ‖ mode u64 ‖ texts u64 ‖ pointer u64 ‖ playing u64 ‖ control u64 ‖
 //!       parity u64 ‖ packets of sound u64                                                  each one store, never torn
 //! 2136  slot of [`SoundTerms`], written once
+//! 2184  channels u64 ‖ microphone u64, each one store
 //! 2304  slot of [`Way`]  ‖  2560  slot of [`Way`]: written in turn; the valid one with the higher turn counts
 //! 2432, 2688  the same, of the sound
 //! 2816  slot of [`Terms`], written once, of a GameStream session
@@ -16,8 +17,8 @@
 //! number that nobody has seen.
 //!
 //! Version 1 ended with `adoptions`, version 2 with `texts`, version 3 with the ways, version 4 had no grip, version 5 neither parity nor
-//! sound; what came after reads as zero, which means: the mode of the launch, no text yet, the pointer in the picture, lumen/1,
-//! nothing held, as little parity as there is, no sound.
+//! sound, version 6 no microphone; what came after reads as zero, which means: the mode of the launch, no text yet, the pointer in the
+//! picture, lumen/1, nothing held, as little parity as there is, no sound, no microphone.
 
 pub(crate) mod gamestream;
 mod slot;
@@ -50,7 +51,7 @@ use crate::{peers::hands::Held, recover, video::outlet::Destination};
 const BYTES: u64 = 4096;
 const MAGIC: [u8; 8] = *b"lumenses";
 /// Raised with each change of the layout.
-const VERSION: u32 = 6;
+const VERSION: u32 = 7;
 /// What the versions before wrote is read as well.
 const OLDEST: u32 = 1;
 

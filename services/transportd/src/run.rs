@@ -82,6 +82,7 @@ pub async fn run(mut boot: Boot<Config>) -> Result<(), Exit> {
             },
             patience: boot.config.resume.0,
             keep: boot.config.keep.0,
+            microphone: boot.config.microphone,
         },
         clients: recovered.clients,
         peers: peers.clone(),

@@ -274,6 +274,8 @@ fn describe(live: &Live) -> Dict {
         .set("age_ns", now_ns().saturating_sub(live.started_ns))
         .set("input", input)
         .set("sound", live.sound.said())
+        .set("microphone", live.mouth.said())
+        .set("microphone_asked", live.record.has_microphone())
         .set("forged", opened.forged)
         .set("replayed", opened.replayed);
     let counters = [
@@ -299,6 +301,11 @@ fn describe(live: &Live) -> Dict {
         ("sound_unsent", &live.sound.unsent),
         ("sound_unusable", &live.sound.unusable),
         ("sound_links", &live.sound.links),
+        ("spoken", &live.mouth.spoken),
+        ("spoken_unheard", &live.mouth.unheard),
+        ("spoken_malformed", &live.mouth.malformed),
+        ("spoken_too_many", &live.mouth.too_many),
+        ("spoken_uncalled", &live.mouth.uncalled),
     ];
     for (key, counter) in counters {
         report.set(key, counter.load(Relaxed));

@@ -7,14 +7,16 @@ use std::{
 
 use lumen_ipc::{
     Failure, FailureClass, SessionId,
-    bus::{SoundSource, sink_name},
+    bus::{SoundSource, sink_name, source_name},
 };
 
 /// Variables that make a program play into the sink of `session`: programs that speak to PulseAudio read the first, those that
-/// speak to PipeWire itself, or to ALSA, the second.
-pub fn environment(session: SessionId) -> [String; 2] {
+/// speak to PipeWire itself, or to ALSA, the second. The third makes those that speak to PulseAudio listen to the session's
+/// microphone; where it has none they listen to the default input as ever.
+pub fn environment(session: SessionId) -> [String; 3] {
     let sink = sink_name(session);
-    [format!("PULSE_SINK={sink}"), format!("PIPEWIRE_NODE={sink}")]
+    let source = source_name(session);
+    [format!("PULSE_SINK={sink}"), format!("PIPEWIRE_NODE={sink}"), format!("PULSE_SOURCE={source}")]
 }
 
 /// Whether an Output of `backend` is in the user's own desktop, whose programs were told nothing.
@@ -42,11 +44,13 @@ pub fn source(runtime: &Path) -> Result<SoundSource, Failure> {
 mod tests {
     use super::*;
 
-    /// Sabotage: tell programs another name than captured gives the sink.
+    /// Sabotage: tell programs another name than captured gives the sink or the source.
     #[test]
     fn programs_are_told_the_sink_that_captured_makes() {
         let session = SessionId([7; 16]);
-        assert!(environment(session).iter().all(|line| line.ends_with(&format!("={}", sink_name(session)))));
+        let [pulse, native, source] = environment(session);
+        assert!([pulse, native].iter().all(|line| line.ends_with(&format!("={}", sink_name(session)))));
+        assert_eq!(source, format!("PULSE_SOURCE={}", source_name(session)));
         assert!(is_users("sway") && is_users("mutter") && !is_users("sway-headless"));
     }
 

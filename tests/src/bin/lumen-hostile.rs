@@ -141,6 +141,7 @@ async fn reader(boot: Boot<IgnoredAny>) -> Result<(), Exit> {
         repeat_mhz: None,
         references: None,
         channels: None,
+        microphone: None,
         codec: "h264".into(),
         bitrate_bps: 1_000_000,
     };

@@ -235,7 +235,16 @@ fn sessions(sessions: &[Map<String, Value>]) -> String {
         let (session, client, protocol) = (text("session"), text("client"), text("protocol"));
         rows.push(vec![session, client, protocol, mode, frames, repeats, text("state"), text("input")]);
     }
-    format!("\n{}", table::lines(&rows))
+    let microphones: String = sessions.iter().filter_map(microphone).collect();
+    format!("\n{}{microphones}", table::lines(&rows))
+}
+
+/// Whether the session's programs can listen to its client, where that has asked for it.
+fn microphone(session: &Map<String, Value>) -> Option<String> {
+    let text = |key: &str| session.get(key).and_then(Value::as_str);
+    let is_asked = session.get("microphone_asked").and_then(Value::as_bool)?;
+    let line = format!("\nmicrophone of {}: {}\n", text("session")?, text("microphone")?);
+    is_asked.then_some(line)
 }
 
 #[cfg(test)]
@@ -293,6 +302,15 @@ mod tests {
         for word in ["tv", "GameStream", "1280x720@59.94", "streams"] {
             assert!(shown.contains(word), "no {word:?} in:\n{shown}");
         }
+    }
+
+    /// Sabotage: show nobody that a client is listened to.
+    #[test]
+    fn a_microphone_is_shown_where_it_was_asked_for() {
+        let session = |is_asked| serde_json::json!({"session": "00ff", "microphone": "taken: 7 packets", "microphone_asked": is_asked});
+        let shown = |is_asked| sessions(&[session(is_asked).as_object().unwrap().clone()]);
+        assert!(shown(true).ends_with("\nmicrophone of 00ff: taken: 7 packets\n"), "{}", shown(true));
+        assert!(!shown(false).contains("microphone"));
     }
 
     #[test]

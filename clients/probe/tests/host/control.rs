@@ -104,6 +104,7 @@ fn handle(
                 mode: launch.mode,
                 codec: Codec::H264,
                 next_frame: FIRST_FRAME,
+                microphone: lumen_core::control::Microphone::None,
             };
             *state.borrow_mut() = State { launched: Some(launched.clone()), wishes: Some(wishes) };
             session.launched(launched);

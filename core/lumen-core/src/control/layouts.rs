@@ -3,6 +3,7 @@
 use super::MalformedMessage;
 use super::fields::{Reader, Writer};
 use super::messages::{Codec, Launch, Launched, MAX_CODECS, MAX_NAME_LEN, Mode, SessionId, Stats};
+use super::microphone::Microphone;
 use crate::wire::ChannelId;
 
 impl Mode {
@@ -18,7 +19,7 @@ impl Mode {
 
 impl Launch {
     /// mode ‖ bitrate_bps u32 ‖ parity_percent u16 ‖ datagram_len u16 ‖ has_app flag ‖ app text, if so ‖ codecs: count u8 ‖ u8 each ‖
-    /// separate pointer flag ‖ channels u8
+    /// separate pointer flag ‖ channels u8 ‖ has_microphone flag
     pub(super) fn write(&self, to: &mut Writer<'_>) {
         self.mode.write(to);
         to.u32(self.bitrate_bps)
@@ -33,7 +34,7 @@ impl Launch {
         for codec in codecs {
             to.u8(*codec as u8);
         }
-        to.u8(self.is_pointer_separate.into()).u8(self.channels);
+        to.u8(self.is_pointer_separate.into()).u8(self.channels).u8(self.has_microphone.into());
     }
 
     pub(super) fn read(from: &mut Reader<'_>) -> Result<Self, MalformedMessage> {
@@ -47,6 +48,8 @@ impl Launch {
             is_pointer_separate: from.flag()?,
             // Clients of before there was sound end here.
             channels: if from.0.is_empty() { 0 } else { from.u8()? },
+            // And those of before there were microphones here.
+            has_microphone: !from.0.is_empty() && from.flag()?,
         })
     }
 }
@@ -60,11 +63,11 @@ fn read_codecs(from: &mut Reader<'_>) -> Result<Vec<Codec>, MalformedMessage> {
 }
 
 impl Launched {
-    /// session 16 ‖ channel u32 ‖ video_port u16 ‖ mode ‖ codec u8 ‖ next_frame u64
+    /// session 16 ‖ channel u32 ‖ video_port u16 ‖ mode ‖ codec u8 ‖ next_frame u64 ‖ microphone u8
     pub(super) fn write(&self, to: &mut Writer<'_>) {
         to.bytes(&self.session.0).u32(self.channel.0).u16(self.video_port);
         self.mode.write(to);
-        to.u8(self.codec as u8).u64(self.next_frame);
+        to.u8(self.codec as u8).u64(self.next_frame).u8(self.microphone.code());
     }
 
     pub(super) fn read(from: &mut Reader<'_>) -> Result<Self, MalformedMessage> {
@@ -75,6 +78,8 @@ impl Launched {
             mode: Mode::read(from)?,
             codec: from.u8().and_then(|got| Codec::from_code(got).ok_or(MalformedMessage::Codec { got }))?,
             next_frame: from.u64()?,
+            // Hosts of before there were microphones end here.
+            microphone: if from.0.is_empty() { Microphone::None } else { Microphone::from_code(from.u8()?) },
         })
     }
 }

@@ -2,6 +2,7 @@
 
 use super::fields::{Reader, Writer};
 use super::input::Input;
+use super::microphone::Microphone;
 use super::news::{ModeChanged, Notice};
 use super::pointer::{PointerMoved, PointerRows};
 use super::{MalformedMessage, PROTOCOL_VERSION};
@@ -89,6 +90,8 @@ pub struct Launch {
     pub is_pointer_separate: bool,
     /// Channels of the sound that it wants: 2, 6 or 8; 0: none.
     pub channels: u8,
+    /// It has a microphone for the host's programs.
+    pub has_microphone: bool,
 }
 
 /// The host streams.
@@ -106,6 +109,8 @@ pub struct Launched {
     pub codec: Codec,
     /// Number of the first frame.
     pub next_frame: u64,
+    /// Whether the client's microphone is taken.
+    pub microphone: Microphone,
 }
 
 /// Why the host does not stream.

@@ -10,11 +10,13 @@ mod fields;
 mod input;
 mod layouts;
 mod messages;
+mod microphone;
 mod news;
 mod pointer;
 
 pub use input::{BY_MEANING, Finger, Input};
 pub use messages::*;
+pub use microphone::Microphone;
 pub use news::{ModeChanged, Notice, NoticeKind};
 pub use pointer::{MAX_POINTER_SIDE, PointerMoved, PointerRows, PointerShape, PointerSpot, ShapeAssembler};
 

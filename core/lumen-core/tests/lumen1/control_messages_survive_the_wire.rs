@@ -2,7 +2,7 @@ use crate::pair::ms;
 use lumen_core::ChannelId;
 use lumen_core::control::{
     Bye, Codec, Decoder, Finger, Hello, Input, Launch, Launched, MAX_MESSAGE_LEN, MalformedMessage, Message,
-    Mode, ModeChanged, Notice, NoticeKind, PointerMoved, PointerRows, PointerShape, PointerSpot,
+    Microphone, Mode, ModeChanged, Notice, NoticeKind, PointerMoved, PointerRows, PointerShape, PointerSpot,
     RefusalClass, Refused, SessionId, Stats,
 };
 use proptest::prelude::*;
@@ -22,33 +22,44 @@ fn codec() -> impl Strategy<Value = Codec> {
 fn launch() -> impl Strategy<Value = Launch> {
     let codecs = prop::collection::vec(codec(), 0..16);
     let app = prop::option::of("\\PC{0,60}");
-    (mode(), any::<u32>(), any::<u16>(), any::<u16>(), app, codecs, any::<bool>(), any::<u8>()).prop_map(
-        |(mode, bitrate_bps, parity_percent, datagram_len, app, codecs, is_pointer_separate, channels)| {
-            Launch {
-                mode,
-                bitrate_bps,
-                parity_percent,
-                datagram_len,
-                app,
-                codecs,
-                is_pointer_separate,
-                channels,
-            }
+    let sound = (any::<u8>(), any::<bool>());
+    (mode(), any::<u32>(), any::<u16>(), any::<u16>(), app, codecs, any::<bool>(), sound).prop_map(
+        |(mode, bitrate_bps, parity_percent, datagram_len, app, codecs, is_pointer_separate, sound)| Launch {
+            mode,
+            bitrate_bps,
+            parity_percent,
+            datagram_len,
+            app,
+            codecs,
+            is_pointer_separate,
+            channels: sound.0,
+            has_microphone: sound.1,
         },
     )
 }
 
 fn launched() -> impl Strategy<Value = Launched> {
-    (any::<[u8; 16]>(), any::<u32>(), any::<u16>(), mode(), codec(), any::<u64>()).prop_map(
-        |(session, channel, video_port, mode, codec, next_frame)| Launched {
+    (any::<[u8; 16]>(), any::<u32>(), any::<u16>(), mode(), codec(), any::<u64>(), microphone()).prop_map(
+        |(session, channel, video_port, mode, codec, next_frame, microphone)| Launched {
             session: SessionId(session),
             channel: ChannelId(channel),
             video_port,
             mode,
             codec,
             next_frame,
+            microphone,
         },
     )
+}
+
+fn microphone() -> impl Strategy<Value = Microphone> {
+    prop::sample::select(vec![
+        Microphone::None,
+        Microphone::Taken,
+        Microphone::NotAllowed,
+        Microphone::NoSound,
+        Microphone::Unknown(9),
+    ])
 }
 
 fn finger() -> impl Strategy<Value = Finger> {

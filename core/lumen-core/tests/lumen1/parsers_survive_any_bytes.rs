@@ -19,6 +19,7 @@ fn launch() -> lumen_core::control::Launch {
         codecs: Vec::new(),
         is_pointer_separate: false,
         channels: 0,
+        has_microphone: false,
     }
 }
 

@@ -21,6 +21,7 @@ fn config() -> ClientConfig {
         codecs: vec![Codec::Hevc, Codec::H264],
         is_pointer_separate: true,
         channels: 0,
+        has_microphone: false,
     };
     ClientConfig { name: "couch".into(), launch }
 }
@@ -33,6 +34,7 @@ fn launched() -> Launched {
         mode: config().launch.mode,
         codec: Codec::H264,
         next_frame: 0,
+        microphone: lumen_core::control::Microphone::None,
     }
 }
 

@@ -3,7 +3,8 @@
 
 use crate::pair::ms;
 use lumen_core::control::{
-    Codec, Launch, Message, Mode, ModeChanged, Notice, NoticeKind, PointerMoved, PointerShape, PointerSpot,
+    Codec, Decoder, Launch, Launched, Message, Microphone, Mode, ModeChanged, Notice, NoticeKind,
+    PointerMoved, PointerShape, PointerSpot, SessionId,
 };
 use lumen_core::seal::{EPOCH_BITS, LocalCounter};
 use lumen_core::{
@@ -57,8 +58,9 @@ fn a_control_message_is_type_length_fields() {
         codecs: vec![Codec::H264, Codec::Av1],
         is_pointer_separate: true,
         channels: 6,
+        has_microphone: true,
     };
-    let expected = "02001d00\
+    let expected = "02001e00\
         00050000d002000060ea0000\
         80969800\
         1400\
@@ -67,9 +69,52 @@ fn a_control_message_is_type_length_fields() {
         010061\
         020103\
         01\
-        06";
-    assert_eq!(hex(&Message::Launch(launch).to_bytes()), expected);
+        06\
+        01";
+    assert_eq!(hex(&Message::Launch(launch.clone()).to_bytes()), expected);
+    // What a client of before there were microphones says, and one of before there was sound.
+    for (cut, channels) in [(1, 6), (2, 0)] {
+        let mut bytes = Message::Launch(launch.clone()).to_bytes();
+        bytes.truncate(bytes.len() - cut);
+        bytes[2] -= cut as u8;
+        let mut decoder = Decoder::new();
+        decoder.push(&bytes);
+        let old = Launch { channels, has_microphone: false, ..launch.clone() };
+        assert_eq!(decoder.next_message(), Ok(Some(Message::Launch(old))));
+    }
     assert_eq!(hex(&Message::Ping { sent: ms(1) }.to_bytes()), "0800080040420f0000000000");
+}
+
+// Written by hand from docs/lumen1.md § 2. Sabotage: another number for an answer, or refuse a host that gives none.
+#[test]
+fn whether_a_microphone_is_taken_is_said_last() {
+    let launched = |microphone| Launched {
+        session: SessionId([7; 16]),
+        channel: ChannelId(1),
+        video_port: 258,
+        mode: Mode { width: 1, height: 2, refresh_mhz: 3 },
+        codec: Codec::H264,
+        next_frame: 4,
+        microphone,
+    };
+    let answers = [
+        Microphone::None,
+        Microphone::Taken,
+        Microphone::NotAllowed,
+        Microphone::NoSound,
+        Microphone::Unknown(4),
+    ];
+    for (code, answer) in answers.into_iter().enumerate() {
+        let mut bytes = Message::Launched(launched(answer)).to_bytes();
+        assert!(hex(&bytes).starts_with("04002c00") && hex(&bytes).ends_with(&format!("{code:02x}")));
+        let mut decoder = Decoder::new();
+        decoder.push(&bytes);
+        assert_eq!(decoder.next_message(), Ok(Some(Message::Launched(launched(answer)))));
+        bytes.pop();
+        bytes[2] -= 1;
+        decoder.push(&bytes);
+        assert_eq!(decoder.next_message(), Ok(Some(Message::Launched(launched(Microphone::None)))));
+    }
 }
 
 // Written by hand from docs/lumen1.md § 2. Sabotage: write the spot before the flag, or the shape's rows before their head.

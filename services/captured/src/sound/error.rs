@@ -24,6 +24,15 @@ pub enum SoundError {
         /// How long it was waited for.
         ms: u128,
     },
+    /// The daemon does not make the source, or does not link it.
+    #[error("no microphone: PipeWire made no source, or no link to it, within {ms} ms")]
+    NoSource {
+        /// How long it was waited for.
+        ms: u128,
+    },
+    /// Somebody destroyed the source.
+    #[error("no microphone: the session's source is gone from PipeWire")]
+    SourceGone,
     /// Nobody links the sink to its reader.
     #[error("no sound: nobody linked the sink's monitor within {ms} ms")]
     NotLinked {
@@ -47,8 +56,10 @@ impl From<SoundError> for Failure {
             SoundError::Gone { .. } => {
                 "it comes back by itself with PipeWire; start that with `systemctl --user start pipewire.service`"
             }
-            SoundError::SinkGone | SoundError::Stream { .. } => "lumen tries again by itself",
-            SoundError::NoSink { .. } | SoundError::NotLinked { .. } => {
+            SoundError::SinkGone | SoundError::SourceGone | SoundError::Stream { .. } => {
+                "lumen tries again by itself"
+            }
+            SoundError::NoSink { .. } | SoundError::NoSource { .. } | SoundError::NotLinked { .. } => {
                 "start a session manager with `systemctl --user start wireplumber.service`; lumen tries again by itself"
             }
         };

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!  programs ─► the session's sink (lingers) ─► Monitor ─► Chopper ─► Pcm ─► encoded
+//!  programs ◄─ the session's source (lingers) ◄─ Microphone ◄─ Buffer ◄─ Spoken ─ encoded
 //! ```
 //! The sink is PipeWire's and outlives this process, so that a death moves no stream; who comes after a death finds it by its
 //! name. Programs are told that name by vdisplayd when it starts them, so the sink is made before the Output. In the user's own
@@ -10,10 +11,13 @@
 //!
 //! A thread of its own for each session, because neither sound nor pictures shall wait for the other.
 
+mod booth;
+pub mod buffer;
 pub mod chopper;
 pub mod desks;
 pub mod error;
 pub mod lead;
+pub mod microphone;
 pub mod monitor;
 mod output;
 pub mod run;

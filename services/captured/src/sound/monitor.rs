@@ -221,7 +221,7 @@ impl Monitor {
             Said::Refused { object: 0, message } => return Err(SoundError::Gone { message }),
             Said::State(StreamState::Error(message)) => return Err(SoundError::Stream { message }),
             Said::State(StreamState::Streaming) => self.phase = Phase::Reading,
-            Said::Gone(_) | Said::Refused { .. } | Said::State(_) => {}
+            Said::Gone(_) | Said::Port { .. } | Said::Refused { .. } | Said::State(_) => {}
         }
         Ok(())
     }

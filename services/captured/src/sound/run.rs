@@ -3,9 +3,11 @@
 //! It lasts as long as the pictures of its session or its reader do, and a lease longer; then it takes the sink along.
 
 use super::{
+    booth::Booth,
     desks::Desks,
     error::SoundError,
     lead::Lead,
+    microphone::Microphone,
     monitor::{Monitor, Wish},
     service,
 };
@@ -67,6 +69,7 @@ struct Bench {
     monitor: Option<Monitor>,
     /// Since when there may be another try.
     due_ns: u64,
+    booth: Booth,
     /// What the reader was told last.
     told: Option<Result<(), Failure>>,
     sent: u64,
@@ -91,6 +94,7 @@ pub fn run(seat: Seat<SinkSpec>, common: Common) {
         link: None,
         monitor: None,
         due_ns: 0,
+        booth: Booth::default(),
         told: None,
         sent: 0,
         unread: 0,
@@ -116,6 +120,7 @@ impl Bench {
             return false;
         }
         self.listen();
+        self.serve_microphone();
         self.report();
         true
     }
@@ -127,13 +132,14 @@ impl Bench {
             (Some(_), Some(left)) if !left.is_zero() => left,
             (Some(_), _) => BEAT,
         };
-        let pause = pause.min(BEAT);
+        let pause = pause.min(self.booth.pause()).min(BEAT);
         let pause = Timespec { tv_sec: pause.as_secs().cast_signed(), tv_nsec: pause.subsec_nanos().into() };
         // A place without a descriptor asks for the mail once more.
         let mail = self.seat.mailbox.as_fd();
         let link = self.link.as_ref().map_or(mail, AsFd::as_fd);
         let monitor = self.monitor.as_ref().map_or(mail, Monitor::descriptor);
-        let mut fds = [mail, link, monitor].map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
+        let microphone = self.booth.microphone.as_ref().map_or(mail, Microphone::descriptor);
+        let mut fds = [mail, link, monitor, microphone].map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
         // EINTR: nothing is ready then, and the loop looks anyway.
         let _ = poll(&mut fds, Some(&pause));
     }
@@ -149,6 +155,7 @@ impl Bench {
 
     fn attach(&mut self, fd: OwnedFd, spec: &SinkSpec) {
         self.channels = (spec.channels as usize).clamp(1, MAX_CHANNELS);
+        self.booth.is_wanted = spec.microphone == Some(true);
         match Link::start(fd, Stage::Captured, self.common.generation, Stage::Encoded) {
             Ok(link) => {
                 (self.link, self.told, self.is_closed) = (Some(link), None, false);
@@ -166,6 +173,7 @@ impl Bench {
                 Ok(None) => return,
                 Ok(Some(received)) => match received.message {
                     ToSink::Close => self.is_closed = true,
+                    ToSink::Spoken(samples) => self.booth.speak(&samples),
                 },
                 Err(LinkError::Closed) => self.hang_up(),
                 Err(error) => {
@@ -248,6 +256,17 @@ impl Bench {
         }
     }
 
+    /// Sees to the source of the client's microphone, where the session has one.
+    fn serve_microphone(&mut self) {
+        let open = || {
+            let socket = self.common.display.sound(self.seat.session, &self.seat.pulse)?;
+            Ok(Microphone::open(socket, self.seat.session)?)
+        };
+        if let Some(failure) = self.booth.turn(open) {
+            tracing::warn!(SESSION = %self.seat.session, "{failure}");
+        }
+    }
+
     /// Takes away what sessions left that are over, but for what `own` has.
     fn sweep(&self, own: Option<SessionId>) {
         let Common { display, lives, lead, pulses, .. } = self.common.clone();
@@ -313,7 +332,10 @@ impl Bench {
             }
             (_, None) => "waits for PipeWire".to_owned(),
         };
-        self.common.board.change(self.seat.session, |line| line.sound = text);
+        let microphone = self.booth.said();
+        self.common
+            .board
+            .change(self.seat.session, |line| (line.sound, line.microphone) = (text, microphone));
     }
 
     /// Where only this process ends, all stays as it is: the next one goes on with it, and if there is none, the sweep that is a part
@@ -326,6 +348,7 @@ impl Bench {
         if let Some(monitor) = self.monitor.take() {
             monitor.destroy();
         }
+        self.booth.close();
         if self.common.lead.give_up(self.seat.session) {
             // Without PipeWire, or one that does not answer: once it does.
             self.sweep(None);

@@ -64,7 +64,7 @@ pub fn clean(
             match swept.and_then(|socket| sweep(socket, &lives, &lead).map_err(Failure::from)) {
                 Ok(Swept { sinks: 0, is_done: true }) => return,
                 Ok(Swept { sinks, is_done: true }) => {
-                    return tracing::info!("took away {sinks} sinks of sessions that are over");
+                    return tracing::info!("took away {sinks} sinks and sources of sessions that are over");
                 }
                 // Without PipeWire there are no sinks.
                 Err(_) if lead.record().is_none_or(|record| lives(record.session)) => return,

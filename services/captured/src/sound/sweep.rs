@@ -1,5 +1,5 @@
-//! Sinks that nobody needs any more: their session ended while no captured was there to take them away, or the whole
-//! constellation stops.
+//! Sinks, and sources of microphones, that nobody needs any more: their session ended while no captured was there to take them
+//! away, or the whole constellation stops.
 
 use super::{
     error::SoundError,
@@ -8,7 +8,10 @@ use super::{
     wire::{Connection, Said},
 };
 use crate::backends::SourceError;
-use lumen_ipc::{SessionId, bus::SINK_PREFIX};
+use lumen_ipc::{
+    SessionId,
+    bus::{SINK_PREFIX, SOURCE_PREFIX},
+};
 use lumen_stage::clock::now_ns;
 use pipewire::loop_::Timeout;
 use std::{
@@ -27,14 +30,14 @@ const TURN: Duration = Duration::from_millis(20);
 /// What a sweep came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Swept {
-    /// Sinks that were taken away.
+    /// Sinks and sources that were taken away.
     pub sinks: usize,
     /// All were looked at, and no default output of a session that is over is left to be put back.
     pub is_done: bool,
 }
 
-/// Takes away the sinks of all sessions, and puts back the default output, of the PipeWire in `$XDG_RUNTIME_DIR`: a process's whole
-/// work.
+/// Takes away the sinks and sources of all sessions, and puts back the default output, of the PipeWire in `$XDG_RUNTIME_DIR`: a
+/// process's whole work.
 pub fn all() -> ExitCode {
     lumen_stage::log::start();
     let runtime = env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).unwrap_or_default();
@@ -55,7 +58,7 @@ pub fn all() -> ExitCode {
     }
 }
 
-/// Takes away the sinks of all sessions but those that `lives` knows, and puts back the default output of one that `lead` says
+/// Takes away the sinks and sources of all sessions but those that `lives` knows, and puts back the default output of one that `lead` says
 /// had moved it.
 ///
 /// # Errors
@@ -107,9 +110,10 @@ pub fn sweep(socket: OwnedFd, lives: impl Fn(SessionId) -> bool, lead: &Lead) ->
     Ok(Swept { sinks, is_done })
 }
 
-/// Whether this is the name of a sink whose session does not live.
+/// Whether this is the name of a sink or a source whose session does not live.
 fn is_left(name: &str, lives: impl Fn(SessionId) -> bool) -> bool {
-    let session = name.strip_prefix(SINK_PREFIX).and_then(|session| session.parse().ok());
+    let session = [SINK_PREFIX, SOURCE_PREFIX].into_iter().find_map(|prefix| name.strip_prefix(prefix));
+    let session = session.and_then(|session| session.parse().ok());
     session.is_some_and(|session| !lives(session))
 }
 
@@ -123,7 +127,10 @@ mod tests {
         let (dead, live) = (SessionId([1; 16]), SessionId([2; 16]));
         let lives = |session| session == live;
         assert!(is_left(&lumen_ipc::bus::sink_name(dead), lives));
-        for name in [lumen_ipc::bus::sink_name(live), "lumen-session-x".into(), "alsa_output".into()] {
+        assert!(is_left(&lumen_ipc::bus::source_name(dead), lives));
+        let source = lumen_ipc::bus::source_name(live);
+        for name in [lumen_ipc::bus::sink_name(live), source, "lumen-session-x".into(), "alsa_output".into()]
+        {
             assert!(!is_left(&name, lives), "{name}");
         }
     }

@@ -1,7 +1,11 @@
 //! What PipeWire is told of sinks and streams, and what it says of them.
 
 use crate::backends::{SourceError, pipewire::context::context};
-use lumen_ipc::{SessionId, bus::sink_name, sound::RATE};
+use lumen_ipc::{
+    SessionId,
+    bus::{sink_name, source_name},
+    sound::RATE,
+};
 use pipewire::{
     context::ContextRc,
     core::{self, CoreRc},
@@ -38,6 +42,8 @@ const CHANNELS: [(u32, &str); 8] = [
 pub(super) enum Said {
     /// There is a node.
     Node { id: u32, name: String },
+    /// The node with an id has a port, into which or out of which sound goes.
+    Port { id: u32, node: u32, is_input: bool },
     /// There is the metadata that says which sink is the default.
     Defaults(GlobalObject<PropertiesBox>),
     /// This is chosen as the default sink.
@@ -111,6 +117,13 @@ fn listen(core: &CoreRc, registry: &RegistryRc, heard: &Heard) -> (core::Listene
             let [name, metadata] =
                 ["node.name", "metadata.name"].map(|key| properties.get(key).unwrap_or_default().to_owned());
             let said = match object.type_ {
+                ObjectType::Port => match properties.get("node.id").and_then(|node| node.parse().ok()) {
+                    Some(node) => {
+                        let is_input = properties.get("port.direction") == Some("in");
+                        Said::Port { id: object.id, node, is_input }
+                    }
+                    None => return,
+                },
                 ObjectType::Node => Said::Node { id: object.id, name },
                 ObjectType::Metadata if metadata == "default" => Said::Defaults(object.to_owned()),
                 _ => return,
@@ -153,6 +166,44 @@ pub(super) fn sink(session: SessionId, channels: usize) -> PropertiesBox {
     }
 }
 
+/// What makes a session's source, into which we play what its client's microphone hears.
+pub(super) fn source(session: SessionId) -> PropertiesBox {
+    properties! {
+        "factory.name" => "support.null-audio-sink",
+        "node.name" => source_name(session),
+        "node.description" => "Microphone of a stream (lumen)",
+        "media.class" => "Audio/Source/Virtual",
+        "object.linger" => "true",
+        "audio.rate" => RATE.to_string(),
+        "audio.channels" => "1",
+        "audio.position" => "MONO",
+        // As of a sink.
+        "priority.session" => "0",
+        "priority.driver" => "0",
+        "session.suspend-timeout-seconds" => "0",
+    }
+}
+
+/// What makes the stream that plays into a source. Session managers link no stream to a source, so we do it.
+pub(super) fn speech() -> PropertiesBox {
+    properties! {
+        "media.type" => "Audio",
+        "media.category" => "Playback",
+        "media.role" => "Communication",
+        "node.name" => "lumen-captured-microphone",
+        // Neither too many turns nor a whole quantum of 21 ms.
+        "node.latency" => "480/48000",
+    }
+}
+
+/// What links a port to another one, for as long as we are there.
+pub(super) fn link(output: u32, input: u32) -> PropertiesBox {
+    properties! {
+        "link.output.port" => output.to_string(),
+        "link.input.port" => input.to_string(),
+    }
+}
+
 /// What makes the stream that reads a monitor: that of `sink`, or of the default sink.
 pub(super) fn stream(sink: Option<&str>) -> PropertiesBox {
     let mut properties = properties! {
@@ -179,7 +230,9 @@ pub(super) fn format(channels: usize) -> Vec<u8> {
     info.set_rate(RATE);
     info.set_channels(channels as u32);
     let mut positions = [0; sys::SPA_AUDIO_MAX_CHANNELS as usize];
-    positions.iter_mut().zip(CHANNELS.iter().take(channels)).for_each(|(to, (channel, _))| *to = *channel);
+    let mono = [(sys::SPA_AUDIO_CHANNEL_MONO, "MONO")];
+    let channels = if channels == 1 { &mono[..] } else { CHANNELS.get(..channels).unwrap_or_default() };
+    positions.iter_mut().zip(channels).for_each(|(to, (channel, _))| *to = *channel);
     info.set_position(positions);
     info.set_flags(pipewire::spa::param::audio::AudioInfoRawFlags::empty());
     let object = Object {

@@ -17,6 +17,7 @@ fn spec(width: u32) -> OutputSpec {
         cursor: None,
         memory: None,
         channels: None,
+        microphone: None,
     }
 }
 

@@ -208,7 +208,16 @@ pub struct Captured {
 }
 
 pub fn spec(width: u32, height: u32) -> OutputSpec {
-    OutputSpec { width, height, refresh_mhz: 60_000, app: None, cursor: None, memory: None, channels: None }
+    OutputSpec {
+        width,
+        height,
+        refresh_mhz: 60_000,
+        app: None,
+        cursor: None,
+        memory: None,
+        channels: None,
+        microphone: None,
+    }
 }
 
 impl Captured {

@@ -78,7 +78,7 @@ impl Reader {
     }
 
     pub fn open_with(sounds: &Sessions<SinkSpec>, session: SessionId, channels: u32) -> Self {
-        let fd = sounds.open(session, SinkSpec { channels }).unwrap();
+        let fd = sounds.open(session, SinkSpec { channels, microphone: None }).unwrap();
         let mut reader = Self(Link::start(fd, Stage::Encoded, Generation(2), Stage::Captured).unwrap());
         let ready = FromSink::Ready { channels };
         until("the sink is read", || reader.next().is_some_and(|message| message == ready));

@@ -1,10 +1,13 @@
 //! libopus, of the sources in opusic-sys or the system's: several channels in several streams of one packet, at a hard constant
-//! bitrate.
+//! bitrate. And what a client's microphone sent, decoded.
 #![allow(unsafe_code, reason = "libopus is C")]
 
-use std::{ffi::c_int, ptr::NonNull};
+use std::{
+    ffi::c_int,
+    ptr::{self, NonNull},
+};
 
-use lumen_ipc::sound::{MAX_CHANNELS, MAX_PACKET, RATE};
+use lumen_ipc::sound::{MAX_CHANNELS, MAX_PACKET, RATE, SPOKEN_FRAMES};
 use opusic_sys as sys;
 
 // The crate's sources link themselves.
@@ -124,6 +127,77 @@ impl Drop for Opus {
     fn drop(&mut self) {
         // SAFETY: the state was made by libopus and is used by nobody any more.
         unsafe { sys::opus_multistream_encoder_destroy(self.state.as_ptr()) };
+    }
+}
+
+/// A decoder of one channel, to which those of a stereo packet are mixed.
+#[derive(Debug)]
+pub struct Decoder(NonNull<sys::OpusDecoder>);
+
+// SAFETY: as of `Opus`.
+unsafe impl Send for Decoder {}
+
+impl Decoder {
+    /// Before its first packet.
+    ///
+    /// # Errors
+    /// [`OpusError`].
+    pub fn new() -> Result<Self, OpusError> {
+        let mut code = 0;
+        // SAFETY: the rate and one channel are among those that libopus takes.
+        let state = unsafe { sys::opus_decoder_create(RATE as i32, 1, &raw mut code) };
+        NonNull::new(state).map(Self).ok_or(OpusError::Refused { what: "to begin decoding", code })
+    }
+
+    /// Decodes a packet of 10 or 20 ms; how many samples it has.
+    ///
+    /// # Errors
+    /// [`OpusError`]: it is none.
+    pub fn decode(&mut self, packet: &[u8], samples: &mut [i16; SPOKEN_FRAMES]) -> Result<usize, OpusError> {
+        let len = i32::try_from(packet.len()).unwrap_or_default();
+        // SAFETY: `packet` has `len` bytes.
+        let frames = unsafe { sys::opus_packet_get_nb_samples(packet.as_ptr(), len, RATE as i32) };
+        if !matches!(frames, 480 | 960) {
+            return Err(OpusError::Refused { what: "a packet of this duration", code: frames });
+        }
+        self.decode_into(Some(packet), samples.get_mut(..frames as usize).unwrap_or_default())
+    }
+
+    /// Makes up for a packet that is missing: as many samples as there is room for, of 10 or 20 ms.
+    ///
+    /// # Errors
+    /// [`OpusError`].
+    pub fn make_up(&mut self, samples: &mut [i16]) -> Result<usize, OpusError> {
+        self.decode_into(None, samples)
+    }
+
+    fn decode_into(&mut self, packet: Option<&[u8]>, samples: &mut [i16]) -> Result<usize, OpusError> {
+        let (bytes, len) = packet.map_or((ptr::null(), 0), |packet| (packet.as_ptr(), packet.len()));
+        // SAFETY: the state lives; `bytes` are `len`, or null for a missing packet, and `samples` has room for those of one channel.
+        let frames = unsafe {
+            sys::opus_decode(
+                self.0.as_ptr(),
+                bytes,
+                len as i32,
+                samples.as_mut_ptr(),
+                samples.len() as c_int,
+                0,
+            )
+        };
+        usize::try_from(frames).map_err(|_| OpusError::Refused { what: "this packet", code: frames })
+    }
+
+    /// What comes next does not follow what came.
+    pub fn begin_anew(&mut self) {
+        // SAFETY: the state lives, and this request takes nothing. It has no way to fail.
+        unsafe { sys::opus_decoder_ctl(self.0.as_ptr(), sys::OPUS_RESET_STATE) };
+    }
+}
+
+impl Drop for Decoder {
+    fn drop(&mut self) {
+        // SAFETY: the state was made by libopus and is used by nobody any more.
+        unsafe { sys::opus_decoder_destroy(self.0.as_ptr()) };
     }
 }
 

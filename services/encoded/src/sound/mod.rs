@@ -2,8 +2,11 @@
 //!
 //! ```text
 //!  captured ──Pcm──► run.rs ──► resampler.rs: by our clock ─► packer.rs: 5 or 10 ms ─► backends::opus ──Packet──► transportd
+//!           ◄──samples── run.rs ◄── microphone.rs: order, what is missing, backends::opus ◄──────────────Spoken──
 //! ```
 
+pub mod microphone;
+pub mod order;
 pub mod packer;
 pub mod resampler;
 pub mod run;

@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     fn spec(packet_ms: u32) -> SoundSpec {
-        SoundSpec { channels: 2, streams: 1, coupled: 1, packet_ms, bitrate_bps: 96_000 }
+        SoundSpec { channels: 2, streams: 1, coupled: 1, packet_ms, bitrate_bps: 96_000, microphone: None }
     }
 
     fn piece(number: u64) -> Pcm {

@@ -9,12 +9,12 @@ use std::{
 use lumen_ipc::{
     Failure, FailureClass, Generation, Stage,
     bus::{SinkSpec, SoundSpec},
-    sound::{FromOpus, FromSink, Pcm, ToOpus, ToSink},
+    sound::{FromOpus, FromSink, Pcm, Spoken, ToOpus, ToSink},
 };
 use lumen_stage::{Link, LinkError, Mail, Seat, clock::now_ns, failpoint, lease::Lease};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::{packer::Packer, resampler::Resampler};
+use super::{microphone::Microphone, packer::Packer, resampler::Resampler};
 use crate::{board::Board, capture::Capture, recover};
 
 /// Longest wait. Because the watchdog counts a loop as hung that is silent for 3.5 s.
@@ -55,6 +55,10 @@ struct Bench {
     unread: u64,
     /// Pieces that could not be encoded.
     errors: u64,
+    /// From its first packet on.
+    microphone: Option<Microphone>,
+    /// Samples of it, in packets, for which captured had no room.
+    unplayed: u64,
     is_over: bool,
 }
 
@@ -77,6 +81,8 @@ pub fn run(seat: Seat<SoundSpec>, common: Common) {
         packets: 0,
         unread: 0,
         errors: 0,
+        microphone: None,
+        unplayed: 0,
         is_over: false,
     };
     bench.attach(link, spec);
@@ -134,6 +140,8 @@ impl Bench {
             Ok(link) => {
                 self.reader = Some(link);
                 self.lease.stop();
+                // Another client may speak, whose numbers are its own.
+                self.microphone.iter_mut().for_each(Microphone::begin_anew);
                 failpoint::at(recover::SOUND_OPENED);
                 if let Some(state) = self.state.clone() {
                     self.pass_on(state);
@@ -149,6 +157,7 @@ impl Bench {
                 Ok(None) => return,
                 Ok(Some(received)) => match received.message {
                     ToOpus::Close => self.is_over = true,
+                    ToOpus::Spoken(spoken) => self.speak(spoken),
                 },
                 Err(LinkError::Closed) => self.hang_up(),
                 Err(error) => {
@@ -165,7 +174,7 @@ impl Bench {
     }
 
     fn open(&mut self) {
-        let spec = SinkSpec { channels: self.spec.channels };
+        let spec = SinkSpec { channels: self.spec.channels, microphone: self.spec.microphone };
         let opened = self.common.capture.open_sound(self.seat.session, &spec, &self.seat.pulse);
         let linked = opened.and_then(|fd| {
             Link::start(fd, Stage::Encoded, self.common.generation, Stage::Captured).map_err(|error| {
@@ -264,6 +273,27 @@ impl Bench {
         }
     }
 
+    /// Hands on what the client's microphone heard.
+    fn speak(&mut self, spoken: Spoken) {
+        // Of a session that has none.
+        if self.spec.microphone != Some(true) {
+            return;
+        }
+        let microphone = match &mut self.microphone {
+            Some(microphone) => microphone,
+            none => match Microphone::new() {
+                Ok(microphone) => none.insert(microphone),
+                Err(error) => return self.warn("the client's microphone cannot be decoded", &error),
+            },
+        };
+        microphone.take(spoken);
+        while let Some(samples) = self.microphone.as_mut().and_then(Microphone::pop) {
+            let sent = self.upstream.as_ref().map(|link| link.send(&ToSink::Spoken(samples), &[]));
+            // Late sound is worse than none; a link that broke is seen when it is read.
+            self.unplayed += u64::from(!matches!(sent, Some(Ok(()))));
+        }
+    }
+
     fn tell(&mut self, message: &FromOpus) {
         let Some(link) = &self.reader else { return };
         let is_packet = matches!(message, FromOpus::Packet(_));
@@ -297,7 +327,17 @@ impl Bench {
                 self.errors
             ),
         };
-        self.common.board.change(self.seat.session, |line| line.sound = text);
+        let microphone = self.microphone.as_ref().map(|microphone| {
+            let counts = microphone.counts();
+            format!(
+                "{} packets decoded, {} made up for, {} late, {} malformed, {} unplayed",
+                counts.decoded, counts.missing, counts.late, counts.malformed, self.unplayed
+            )
+        });
+        self.common.board.change(self.seat.session, |line| {
+            line.sound = text;
+            line.microphone = microphone.unwrap_or_default();
+        });
     }
 
     fn warn(&self, what: &str, error: &dyn std::fmt::Display) {

@@ -80,6 +80,7 @@ fn spec(apart: bool) -> StreamSpec {
         repeat_mhz: None,
         references: None,
         channels: None,
+        microphone: None,
         codec: "h264".into(),
         bitrate_bps: 10_000_000,
     }

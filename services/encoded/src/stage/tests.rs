@@ -20,6 +20,7 @@ fn spec() -> StreamSpec {
         repeat_mhz: None,
         references: None,
         channels: None,
+        microphone: None,
         codec: "h264".into(),
         bitrate_bps: 10_000_000,
     }

@@ -80,6 +80,7 @@ pub fn spec(width: u32, height: u32) -> StreamSpec {
         repeat_mhz: None,
         references: None,
         channels: None,
+        microphone: None,
         codec: "h264".into(),
         bitrate_bps: 10_000_000,
     }

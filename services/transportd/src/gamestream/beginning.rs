@@ -185,6 +185,7 @@ fn spec(mode: Mode, app: Option<String>, surround: Surround) -> StreamSpec {
         repeat_mhz: None,
         references: None,
         channels: Some(surround.channels().into()),
+        microphone: None,
         codec: "h264".into(),
         bitrate_bps: FIRST_BITRATE,
     }
@@ -225,6 +226,7 @@ pub(super) async fn begin<U: Upstream>(
             key_id: beginning.key_id,
         }),
         channels: 0,
+        has_microphone: false,
         texts: legacy.texts,
     };
     let (orders_to, orders) = unbounded_channel();

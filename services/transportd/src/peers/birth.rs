@@ -54,6 +54,8 @@ pub struct Founding {
     pub sound: Option<SoundTerms>,
     /// Channels of sound that a lumen/1 client asked for; 0: none.
     pub channels: u32,
+    /// It asked for a microphone.
+    pub has_microphone: bool,
     /// Texts that inputd has heard of it: none, unless it takes over what was kept of another.
     pub texts: u64,
 }
@@ -77,7 +79,7 @@ pub fn begin<U: Upstream>(
     founding: Founding,
     origin: Origin,
 ) -> Result<Born, Refused> {
-    let Founding { fixed, bitrate_bps, is_pointer_separate, terms, sound, channels, texts } = founding;
+    let Founding { fixed, bitrate_bps, terms, sound, .. } = founding;
     let record = match &terms {
         None => Record::make(&fixed, bitrate_bps),
         Some(terms) => Record::make_gamestream(&fixed, terms, bitrate_bps),
@@ -87,9 +89,10 @@ pub fn begin<U: Upstream>(
     if let Some(sound) = &sound {
         record.set_sound(sound).map_err(refused)?;
     }
-    record.set_channels(channels);
-    record.set_texts(texts);
-    record.set_pointer_separate(is_pointer_separate);
+    record.set_channels(founding.channels);
+    record.set_microphone(founding.has_microphone);
+    record.set_texts(founding.texts);
+    record.set_pointer_separate(founding.is_pointer_separate);
     let record = Arc::new(record);
     match raise(grounds, peers, record.clone(), &fixed, origin) {
         Ok(born) => {

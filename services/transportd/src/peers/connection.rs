@@ -21,7 +21,7 @@ use tokio::{
 };
 
 use super::{
-    Admitted, NotYours, Order, Peers,
+    Admitted, Live, NotYours, Order, Peers,
     birth::{Born, Founding, begin},
     lobby::Place,
     mail::{Legacy, Mail, News, Origin, gone},
@@ -105,6 +105,8 @@ pub async fn serve<U: Upstream>(
         admitted,
         place: Some(place),
         session: None,
+        live: None,
+        hears: true,
         news_to,
         is_pointer_out: false,
     };
@@ -132,6 +134,10 @@ struct Conversation<U> {
     admitted: Admitted,
     place: Option<Place>,
     session: Option<UnboundedSender<Mail>>,
+    /// The session that it serves.
+    live: Option<Arc<Live>>,
+    /// Datagrams may come; what ends them ends the control stream as well, which may have more to say.
+    hears: bool,
     news_to: UnboundedSender<News>,
     /// The session hears of it when its pointer's newest place is written.
     is_pointer_out: bool,
@@ -165,6 +171,10 @@ impl<U: Upstream> Conversation<U> {
                     }
                     Ok(None) => break Over::Lost("the client closed its stream".into()),
                     Err(error) => break self.broken(&error.to_string()),
+                },
+                datagram = self.connection.read_datagram(), if self.hears => match datagram {
+                    Ok(datagram) => self.hear(&datagram),
+                    Err(_) => self.hears = false,
                 },
                 Some(news) = news.recv() => self.handle_news(news),
                 Some(Order::End(reason)) = inbox.recv() => self.host.bye(reason),
@@ -231,7 +241,7 @@ impl<U: Upstream> Conversation<U> {
             }
             HostEvent::ClientNamed(_) => {}
             HostEvent::Launch(launch) => match self.launch(&launch).await {
-                Ok(session) => self.sit_down(session),
+                Ok(born) => self.sit_down(born.mail, Some(born.live)),
                 Err(refused) => self.host.refuse(refused),
             },
             HostEvent::Resume(session) => self.resume(SessionId(session.0)),
@@ -248,6 +258,13 @@ impl<U: Upstream> Conversation<U> {
         }
     }
 
+    /// Its microphone, or something that nobody asked for.
+    fn hear(&self, datagram: &[u8]) {
+        if let Some(live) = &self.live {
+            live.mouth.take(datagram, now());
+        }
+    }
+
     fn post(&self, mail: Mail) {
         if let Some(session) = &self.session {
             // A session that is over has said so.
@@ -255,8 +272,8 @@ impl<U: Upstream> Conversation<U> {
         }
     }
 
-    /// Starts a session; its mailbox.
-    async fn launch(&self, launch: &Launch) -> Result<UnboundedSender<Mail>, Refused> {
+    /// Starts a session.
+    async fn launch(&self, launch: &Launch) -> Result<Born, Refused> {
         let request = &check(launch)?;
         let kept = self.inherit(request).await;
         let (grounds, peers) = (&self.house.grounds, &self.house.peers);
@@ -269,11 +286,12 @@ impl<U: Upstream> Conversation<U> {
             terms: None,
             sound: None,
             channels: request.stream.channels.unwrap_or_default(),
+            has_microphone: launch.has_microphone,
             texts: kept.map_or(0, |(_, legacy)| legacy.texts),
         };
         let origin = Origin::Launched { birth: self.admitted.birth(), news: self.news_to.clone() };
-        let Born { live, mail } = begin(grounds, peers, founding, origin)?;
-        live.ear.lend(self.connection.clone());
+        let born = begin(grounds, peers, founding, origin)?;
+        born.live.ear.lend(self.connection.clone());
         tracing::info!(
             STAGE = "transportd",
             "{} ({}) launches {}x{}",
@@ -282,7 +300,7 @@ impl<U: Upstream> Conversation<U> {
             request.stream.width,
             request.stream.height
         );
-        Ok(mail)
+        Ok(born)
     }
 
     /// What was kept of a session that this client did not stop, with its Output and its app; it is over then.
@@ -304,10 +322,9 @@ impl<U: Upstream> Conversation<U> {
         let attach = Mail::Attach { birth: self.admitted.birth(), news: self.news_to.clone() };
         match self.house.peers.mailbox(session, &self.client.fingerprint) {
             Ok(mail) if mail.send(attach).is_ok() => {
-                let sessions = self.house.peers.sessions();
-                let live = sessions.iter().find(|live| live.session == session);
+                let live = self.house.peers.session(session);
                 live.iter().for_each(|live| live.ear.lend(self.connection.clone()));
-                self.sit_down(mail);
+                self.sit_down(mail, live);
             }
             Ok(_) => self.host.refuse(gone(NotYours::Gone(session))),
             Err(why) => self.host.refuse(gone(why)),
@@ -315,9 +332,10 @@ impl<U: Upstream> Conversation<U> {
     }
 
     /// From now on this connection serves a session and needs no place among those that wait.
-    fn sit_down(&mut self, session: UnboundedSender<Mail>) {
+    fn sit_down(&mut self, session: UnboundedSender<Mail>, live: Option<Arc<Live>>) {
         self.place = None;
         self.session = Some(session);
+        self.live = live;
     }
 
     /// The last words: gives back what the session held, then waits a moment until the client has heard them. A client

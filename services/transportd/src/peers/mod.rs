@@ -29,7 +29,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use self::{protocol::Protocol, session::Mail};
 use crate::{
     record::Record,
-    sound::{Ear, tally::Tally},
+    sound::{Ear, Mouth, tally::Tally},
     video::{Figures, Path},
 };
 
@@ -65,6 +65,8 @@ pub struct Live {
     pub sound: Tally,
     /// Where its sound goes, of a lumen/1 session.
     pub ear: Ear,
+    /// Where its microphone comes in, likewise.
+    pub mouth: Mouth,
     /// What inputd says: a sentence.
     pub input: Mutex<String>,
     /// inputd's Seat takes fingers.
@@ -322,6 +324,7 @@ mod tests {
             started_ns: n.into(),
             sound: Tally::default(),
             ear: Ear::default(),
+            mouth: Mouth::default(),
             input: Mutex::default(),
             takes_touch: AtomicBool::default(),
             state: Mutex::default(),

@@ -30,7 +30,7 @@ use crate::{
     launch::{MAX_BITRATE, MIN_BITRATE, Request, SEPARATE, told},
     record::{Fixed, Record, RecordError},
     recover,
-    sound::{self, Ear, Sound, tally::Tally},
+    sound::{self, Ear, Mouth, Sound, tally::Tally},
     upstream::Upstream,
     video::{
         Loss, Path, Report, Stream, StreamParts,
@@ -57,6 +57,8 @@ pub struct Grounds<U> {
     pub patience: Duration,
     /// How long all that was made for such a client is kept.
     pub keep: Duration,
+    /// Whether clients of lumen/1 may bring a microphone.
+    pub microphone: bool,
 }
 
 /// Whose session it is.
@@ -173,8 +175,9 @@ impl Pipeline {
         let bell = Arc::new(Bell::new()?);
         let path = Arc::new(Path::new(lane.proof, bell.clone(), record.clone()));
         let listed = lane.gate.paths.list(path.clone()).ok_or(StartError::Channel)?;
-        let request = request(fixed, &record);
-        let live = Arc::new(live(fixed, lane.protocol, path, record.clone()));
+        let mouth = Mouth::new(sound::microphone(&record, grounds.microphone));
+        let request = request(fixed, &record, mouth.is_taken());
+        let live = Arc::new(live(fixed, lane.protocol, path, record.clone(), mouth));
         let max_segments = lane.gate.outlet.max_segments();
         let now = Timestamp::from_ns(now_ns());
         let flight = Flight::new(lane.cutter, record.bitrate(), lane.pacing, max_segments, now);
@@ -223,6 +226,7 @@ impl Pipeline {
             mode: told(mode),
             codec: control::Codec::H264,
             next_frame: self.live.record.next_frame(),
+            microphone: self.live.mouth.answer(),
         }
     }
 
@@ -326,7 +330,7 @@ impl Pipeline {
 }
 
 /// What was launched, and changed since.
-fn request(fixed: &Fixed, record: &Record) -> Request {
+fn request(fixed: &Fixed, record: &Record, has_microphone: bool) -> Request {
     let Mode { width, height, refresh_mhz } = record.mode();
     Request {
         stream: StreamSpec {
@@ -340,6 +344,7 @@ fn request(fixed: &Fixed, record: &Record) -> Request {
             // One that takes a single reference makes no room for more.
             references: record.terms().map(|terms| !terms.config.single_reference),
             channels: sound::channels(record),
+            microphone: has_microphone.then_some(true),
             codec: "h264".into(),
             bitrate_bps: record.bitrate(),
         },
@@ -348,7 +353,7 @@ fn request(fixed: &Fixed, record: &Record) -> Request {
     }
 }
 
-fn live(fixed: &Fixed, protocol: Protocol, path: Arc<Path>, record: Arc<Record>) -> Live {
+fn live(fixed: &Fixed, protocol: Protocol, path: Arc<Path>, record: Arc<Record>, mouth: Mouth) -> Live {
     Live {
         session: fixed.session,
         fingerprint: Fingerprint::from_bytes(fixed.fingerprint),
@@ -361,6 +366,7 @@ fn live(fixed: &Fixed, protocol: Protocol, path: Arc<Path>, record: Arc<Record>)
         started_ns: now_ns(),
         sound: Tally::default(),
         ear: Ear::default(),
+        mouth,
         input: Mutex::new("waiting for inputd".into()),
         takes_touch: AtomicBool::default(),
         state: Mutex::new("opens".into()),

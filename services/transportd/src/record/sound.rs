@@ -17,6 +17,8 @@ const TERMS: usize = 2136;
 
 /// Channels that a lumen/1 client asked for; 0: none.
 const CHANNELS: usize = 2184;
+/// Not 0: it asked for a microphone.
+const MICROPHONE: usize = 2192;
 
 /// What a Moonlight client was told of its sound.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,6 +57,16 @@ impl Record {
     /// Channels that a lumen/1 client asked for; 0: none.
     pub fn channels(&self) -> u32 {
         u32::try_from(self.number(CHANNELS)).unwrap_or_default()
+    }
+
+    /// To be called before the record is stored.
+    pub fn set_microphone(&self, is_asked: bool) {
+        self.set_number(MICROPHONE, is_asked.into());
+    }
+
+    /// Whether a lumen/1 client asked for a microphone.
+    pub fn has_microphone(&self) -> bool {
+        self.number(MICROPHONE) != 0
     }
 
     /// Numbers for packets of sound.
@@ -101,6 +113,8 @@ mod tests {
         assert_eq!(record.packet_numbers().reserve(3), Some(0));
         assert_eq!(record.channels(), 0);
         record.set_channels(6);
+        assert!(!record.has_microphone());
+        record.set_microphone(true);
         let way = |port: u16| Destination {
             to: ([0xfe80, 0, 0, 0, 0xffff, 0xffff, 0xffff, 0xffff], port).into(),
             from: Some("fe80::1".parse().unwrap()),
@@ -109,7 +123,7 @@ mod tests {
         (1..4).for_each(|n| record.set_way(Road::Sound, way(n + 10), n.into()));
         let (next, _) = Record::adopt(record.duplicate().unwrap()).unwrap();
         assert_eq!(next.sound(), Some(terms));
-        assert_eq!((next.packet_numbers().taken(), next.channels()), (3, 6));
+        assert_eq!((next.packet_numbers().taken(), next.channels(), next.has_microphone()), (3, 6, true));
         assert_eq!(next.packet_numbers().reserve(1), Some(3));
         assert_eq!(next.way(Road::Video), Some((way(1), 11)));
         assert_eq!(next.way(Road::Sound), Some((way(13), 3)));

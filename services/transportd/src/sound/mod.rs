@@ -3,11 +3,12 @@
 //! ```text
 //!  encoded ──Packet──► speaker.rs ─► voice.rs: number of the record ─► RTP, 4 + 2 parity, AES-CBC ─► UDP
 //!                         ▲                                        └► a datagram of the client's QUIC connection
-//!                         ▲ links
+//!          ◄─Spoken──     ▲ links       mouth.rs ◄── datagrams of the client's microphone, at most so many
 //!                      this file: opens another one whenever one is lost
 //! ```
 //! It never waits for the pictures, nor they for it; without sound they go on.
 
+mod mouth;
 mod speaker;
 pub mod tally;
 mod voice;
@@ -20,12 +21,13 @@ use std::{
     time::Duration,
 };
 
+use lumen_core::control::Microphone;
 use lumen_gamestream::{
     audio::AudioPacketiser,
     http::Surround,
     rtsp::{AudioQuality, opus_layout},
 };
-use lumen_ipc::bus::SoundSpec;
+use lumen_ipc::{bus::SoundSpec, sound::Spoken};
 use lumen_stage::failpoint;
 use tokio::{
     sync::mpsc::{UnboundedReceiver, unbounded_channel},
@@ -43,6 +45,7 @@ use crate::{
         proof::Proof,
     },
 };
+pub use mouth::Mouth;
 use speaker::{Speaker, SpeakerParts};
 pub use voice::Ear;
 use voice::{Rtp, Voice};
@@ -58,6 +61,7 @@ const PACKET_MS: u8 = 5;
 #[derive(Debug)]
 enum Letter {
     Link(OwnedFd),
+    Spoken(Box<Spoken>),
     Stop,
     Leave,
 }
@@ -96,6 +100,7 @@ impl Sound {
         let id = live.session.to_string();
         let name = format!("sound-{}", id.get(..7).unwrap_or_default());
         thread::Builder::new().name(name).spawn(move || speaker.run())?;
+        live.mouth.open(letters.clone(), bell.clone());
         let links = Links { letters: letters.clone(), bell: bell.clone(), live: live.clone(), lost };
         let opener = tokio::spawn(links.open(grounds.upstream.clone(), spec));
         Ok(Some(Self { letters, bell, opener, _listed: listed }))
@@ -162,7 +167,9 @@ fn way<U: Upstream>(
         let surround = Surround::of_channels(channels.into())?;
         // Of 7.1 more would not fit a datagram.
         let quality = if surround == Surround::Stereo { AudioQuality::High } else { AudioQuality::Normal };
-        return Some((Voice::Lumen1, spec(surround, quality, PACKET_MS), None));
+        let microphone = live.mouth.is_taken().then_some(true);
+        let spec = SoundSpec { microphone, ..spec(surround, quality, PACKET_MS) };
+        return Some((Voice::Lumen1, spec, None));
     };
     let (sound, gate) = (live.record.sound()?, grounds.gates.sound.clone()?);
     let path = Path::on(Road::Sound, Proof::Token(sound.token), bell.clone(), live.record.clone());
@@ -185,6 +192,16 @@ pub fn channels(record: &Record) -> Option<u32> {
     terms.or_else(|| Some(record.channels()).filter(|channels| *channels > 0))
 }
 
+/// What a client is told of its microphone, where the host's administrator allows them or does not.
+pub fn microphone(record: &Record, is_allowed: bool) -> Microphone {
+    match (record.has_microphone(), is_allowed, record.channels()) {
+        (false, ..) => Microphone::None,
+        (true, false, _) => Microphone::NotAllowed,
+        (true, true, 0) => Microphone::NoSound,
+        (true, true, _) => Microphone::Taken,
+    }
+}
+
 fn packetiser(terms: &Terms, sound: &SoundTerms) -> AudioPacketiser {
     let (config, key) = (&terms.config, terms.key());
     let seal = config.encryption.audio.then_some((&key, sound.key_id));
@@ -200,5 +217,25 @@ fn spec(surround: Surround, quality: AudioQuality, packet_ms: u8) -> SoundSpec {
         coupled: coupled.into(),
         packet_ms: packet_ms.into(),
         bitrate_bps,
+        microphone: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::tests::fixed;
+
+    /// Sabotage: take it unasked, or without leave.
+    #[test]
+    fn a_microphone_is_taken_where_it_is_asked_for_and_allowed() {
+        let record = Record::make(&fixed(1), 5).unwrap();
+        record.set_channels(2);
+        assert_eq!(microphone(&record, true), Microphone::None);
+        record.set_microphone(true);
+        assert_eq!(microphone(&record, false), Microphone::NotAllowed);
+        assert_eq!(microphone(&record, true), Microphone::Taken);
+        record.set_channels(0);
+        assert_eq!(microphone(&record, true), Microphone::NoSound);
     }
 }

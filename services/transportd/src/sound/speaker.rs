@@ -9,7 +9,7 @@ use std::{
 use arrayvec::ArrayVec;
 use lumen_ipc::{
     Generation, Stage,
-    sound::{FromOpus, MAX_PACKET, ToOpus},
+    sound::{FromOpus, MAX_PACKET, Spoken, ToOpus},
 };
 use lumen_stage::{Link, failpoint, pulse, pulse::Pulse};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -69,6 +69,7 @@ impl Speaker {
         while let Ok(letter) = self.mail.try_recv() {
             match letter {
                 Letter::Link(fd) => self.start_link(fd),
+                Letter::Spoken(spoken) => self.pass_on(*spoken),
                 Letter::Leave => return Err(Stopped),
                 Letter::Stop => {
                     if let Some(link) = &self.link {
@@ -104,6 +105,14 @@ impl Speaker {
         self.link = None;
         // An owner that is gone has posted Stop.
         let _ = self.parts.lost.send(());
+    }
+
+    /// What the client's microphone heard.
+    fn pass_on(&mut self, spoken: Spoken) {
+        let mouth = &self.parts.live.mouth;
+        let sent = self.link.as_ref().map(|link| link.send(&ToOpus::Spoken(spoken), &[]));
+        // A link that broke is seen when it is read.
+        Tally::count(if let Some(Ok(())) = sent { &mouth.spoken } else { &mouth.unheard });
     }
 
     fn take(&mut self, message: FromOpus) {

@@ -29,6 +29,7 @@ pub fn launch() -> Launch {
         codecs: vec![Codec::H264],
         is_pointer_separate: false,
         channels: 0,
+        has_microphone: false,
     }
 }
 

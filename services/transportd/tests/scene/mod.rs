@@ -123,6 +123,7 @@ impl Host {
                 },
                 patience: PATIENCE,
                 keep: KEEP,
+                microphone: config.microphone,
             },
             clients: clients.clone(),
             peers: peers.clone(),

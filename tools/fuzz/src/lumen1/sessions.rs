@@ -129,6 +129,7 @@ fn launch() -> Launch {
         codecs: vec![Codec::H264],
         is_pointer_separate: true,
         channels: 0,
+        has_microphone: false,
     }
 }
 
@@ -140,6 +141,7 @@ fn launched() -> Launched {
         mode: MODE,
         codec: Codec::H264,
         next_frame: 6,
+        microphone: lumen_core::control::Microphone::None,
     }
 }
 
