@@ -3,12 +3,13 @@
 use std::{
     fs,
     os::unix::net::UnixStream,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::Duration,
 };
 
 use anyhow::{Context, Result, ensure};
+use lumen_ipc::bus::{SINK_PREFIX, SOURCE_PREFIX};
 use lumen_stamp::tones;
 use opus::MSDecoder;
 
@@ -208,6 +209,58 @@ impl Drop for PipeWire {
     }
 }
 
+/// A program of the user's that listens to a source, and to no other one; ended when dropped.
+pub struct Listener {
+    child: Child,
+    file: PathBuf,
+}
+
+impl Listener {
+    /// Listens to the source of this name.
+    ///
+    /// # Errors
+    /// There is no `pw-cat`.
+    pub fn start(host: &Constellation, source: &str) -> Result<Self> {
+        let file = host.runtime_dir().join(format!("{source}.wav"));
+        let mut command = Command::new("setpriv");
+        let uid = user()?.to_string();
+        command.args(["--reuid", &uid, "--regid", &uid, "--clear-groups", "pw-cat", "--record"]);
+        command.args(["--target", source, "--channels", "1", "--rate", "48000", "--format", "s16"]);
+        command.args(["--properties", "{ node.dont-reconnect = true }"]).arg(&file);
+        command.env("HOME", format!("/home/{USER}")).env("XDG_RUNTIME_DIR", host.runtime_dir());
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).current_dir("/");
+        let child = command.spawn().context("pw-cat")?;
+        Ok(Self { child, file })
+    }
+
+    /// What it heard until now.
+    pub fn heard(&self) -> Vec<i16> {
+        let file = fs::read(&self.file).unwrap_or_default();
+        let begin = file.windows(4).position(|name| name == b"data").unwrap_or(file.len()) + 8;
+        let samples = file.get(begin..).unwrap_or_default().as_chunks().0;
+        samples.iter().map(|sample| i16::from_le_bytes(*sample)).collect()
+    }
+
+    /// How much louder than the loudest of `others` the tone `own` is in the last `time`, in decibels; nothing before it heard so much.
+    pub fn clearness(&self, own: f64, others: &[f64], time: Duration) -> Option<f64> {
+        let heard = self.heard();
+        let count = (time.as_secs_f64() * f64::from(tones::RATE)) as usize;
+        let last = heard.get(heard.len().checked_sub(count)?..)?;
+        let loudest = others.iter().map(|other| tones::loudness(last, *other)).fold(f64::MIN, f64::max);
+        let own = tones::loudness(last, own);
+        (own > -30.0).then_some(own - loudest)
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        // Both fail only where it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = fs::remove_file(&self.file);
+    }
+}
+
 /// Ends what the user's manager starts by itself when somebody asks for PipeWire, if it has such units.
 ///
 /// # Errors
@@ -222,9 +275,21 @@ pub fn stop_pipewire(host: &Constellation) -> Result<()> {
 /// # Errors
 /// PipeWire does not answer.
 pub fn sinks(host: &Constellation) -> Result<Vec<String>> {
+    nodes(host, SINK_PREFIX)
+}
+
+/// The same of the sources that clients' microphones are heard from.
+///
+/// # Errors
+/// PipeWire does not answer.
+pub fn sources(host: &Constellation) -> Result<Vec<String>> {
+    nodes(host, SOURCE_PREFIX)
+}
+
+fn nodes(host: &Constellation, prefix: &str) -> Result<Vec<String>> {
     let output = host.as_user(&["pw-cli", "list-objects", "Node"])?;
     ensure!(output.status.success(), "{}", text(&output));
     let names = text(&output);
     let names = names.lines().filter_map(|line| line.split("node.name = \"").nth(1)?.split('"').next());
-    Ok(names.filter(|name| name.starts_with(lumen_ipc::bus::SINK_PREFIX)).map(str::to_owned).collect())
+    Ok(names.filter(|name| name.starts_with(prefix)).map(str::to_owned).collect())
 }

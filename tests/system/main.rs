@@ -59,6 +59,7 @@ mod the_clients_clock_does_not_matter;
 mod the_desktop_says_who_controls_it;
 mod the_interfaces_are_those_checked_in;
 mod the_probe_hears_its_session;
+mod the_session_hears_the_probe;
 mod the_users_own_sway_is_used;
 mod the_wire_shows_nothing;
 mod what_is_typed_arrives_in_the_program;

@@ -1,6 +1,7 @@
 //! `systemctl --user stop lumen.target` leaves nothing behind, also after kill -9 of all stages at once.
 //!
-//! Sabotage: leave StopPropagatedFrom= out of the transient units, the sweep out of the keeper's, or that of sinks out of captured's.
+//! Sabotage: leave StopPropagatedFrom= out of the transient units, the sweep out of the keeper's, or that of sinks or of sources out
+//! of captured's.
 
 use std::{
     fs,
@@ -11,7 +12,8 @@ use anyhow::{Result, ensure};
 use lumen_tests::{
     Constellation, Probe,
     constellation::{STAGES, Setup, run, wait},
-    sound::{PipeWire, sinks},
+    probe::Running,
+    sound::{PipeWire, sinks, sources},
 };
 
 const SOON: Duration = Duration::from_secs(10);
@@ -21,7 +23,8 @@ fn nothing_is_left_after_stop() -> Result<()> {
     after(
         |_| Ok(()),
         |host| {
-            ensure!(sinks(host)?.is_empty(), "sinks are left: {:?}", sinks(host)?);
+            let left = nodes(host)?;
+            ensure!(left.is_empty(), "sinks or sources are left: {left:?}");
             Ok(())
         },
     )
@@ -32,21 +35,34 @@ fn nothing_is_left_after_kill_nine_of_all_and_stop() -> Result<()> {
     let kill = |host: &Constellation| {
         STAGES.into_iter().try_for_each(|stage| run("kill", &["-9", &host.pid(stage)?.to_string()]).map(drop))
     };
-    // A sink of which nobody was left to take it away lingers, until the next session that has sound.
+    // Those of which nobody was left to take them away linger, until the next session that has sound.
     after(kill, |host| {
-        let left = sinks(host)?;
+        let left = nodes(host)?;
         host.systemctl(&["start", "lumen.target"])?;
         host.await_all()?;
         let probe = Probe::allowed(host)?;
-        let streaming = probe.start(&["--seconds", "30"])?;
+        let streaming = speaking(&probe)?;
         wait("the program in the desktop", SOON, || !host.processes("lumen-stamp").is_empty())?;
-        let is_new = |all: Vec<String>| all.len() == 1 && !left.contains(&all[0]);
-        wait("the new session's sink alone", SOON, || sinks(host).is_ok_and(is_new))?;
+        let is_new = |all: Vec<String>| all.len() == 2 && all.iter().all(|name| !left.contains(name));
+        wait("the new session's sink and source alone", SOON, || nodes(host).is_ok_and(is_new))?;
         stop_and_look(host)?;
         streaming.finish()?;
-        ensure!(sinks(host)?.is_empty(), "sinks are left: {:?}", sinks(host)?);
+        let left = nodes(host)?;
+        ensure!(left.is_empty(), "sinks or sources are left: {left:?}");
         Ok(())
     })
+}
+
+/// A client that has a microphone.
+fn speaking(probe: &Probe) -> Result<Running<'_>> {
+    let sound = probe.file("sound.opus");
+    let sound = sound.to_string_lossy();
+    probe.start(&["--seconds", "30", "--sound", &sound, "--microphone", "tone:500"])
+}
+
+/// Sinks and sources of sessions.
+fn nodes(host: &Constellation) -> Result<Vec<String>> {
+    Ok([sinks(host)?, sources(host)?].concat())
 }
 
 /// Stops a host that streams, with sound, after `harm` was done to it, and looks at what is left and at its sinks.
@@ -54,12 +70,12 @@ fn after(
     harm: impl Fn(&Constellation) -> Result<()>,
     look: impl Fn(&Constellation) -> Result<()>,
 ) -> Result<()> {
-    let host = Setup::stamp(&[]).start()?;
+    let host = Setup::stamp(&[]).config("transportd", "microphone = true\n").start()?;
     let _pipewire = PipeWire::start(&host)?;
     let probe = Probe::allowed(&host)?;
-    let streaming = probe.start(&["--seconds", "30"])?;
+    let streaming = speaking(&probe)?;
     wait("the program in the desktop", SOON, || !host.processes("lumen-stamp").is_empty())?;
-    wait("the session's sink", SOON, || sinks(&host).is_ok_and(|all| all.len() == 1))?;
+    wait("the session's sink and source", SOON, || nodes(&host).is_ok_and(|all| all.len() == 2))?;
     harm(&host)?;
     stop_and_look(&host)?;
     streaming.finish()?;
