@@ -1,7 +1,7 @@
 //! `systemctl --user stop lumen.target` leaves nothing behind, also after kill -9 of all stages at once.
 //!
-//! Sabotage: leave StopPropagatedFrom= out of the transient units, the sweep out of the keeper's, or that of sinks or of sources out
-//! of captured's.
+//! Sabotage: leave StopPropagatedFrom= out of the transient units, the sweep out of the keeper's, lumen-sweep out of captured's, or
+//! sources out of that.
 
 use std::{
     fs,
@@ -20,36 +20,13 @@ const SOON: Duration = Duration::from_secs(10);
 
 #[test]
 fn nothing_is_left_after_stop() -> Result<()> {
-    after(
-        |_| Ok(()),
-        |host| {
-            let left = nodes(host)?;
-            ensure!(left.is_empty(), "sinks or sources are left: {left:?}");
-            Ok(())
-        },
-    )
+    after(|_| Ok(()))
 }
 
 #[test]
 fn nothing_is_left_after_kill_nine_of_all_and_stop() -> Result<()> {
-    let kill = |host: &Constellation| {
+    after(|host| {
         STAGES.into_iter().try_for_each(|stage| run("kill", &["-9", &host.pid(stage)?.to_string()]).map(drop))
-    };
-    // Those of which nobody was left to take them away linger, until the next session that has sound.
-    after(kill, |host| {
-        let left = nodes(host)?;
-        host.systemctl(&["start", "lumen.target"])?;
-        host.await_all()?;
-        let probe = Probe::allowed(host)?;
-        let streaming = speaking(&probe)?;
-        wait("the program in the desktop", SOON, || !host.processes("lumen-stamp").is_empty())?;
-        let is_new = |all: Vec<String>| all.len() == 2 && all.iter().all(|name| !left.contains(name));
-        wait("the new session's sink and source alone", SOON, || nodes(host).is_ok_and(is_new))?;
-        stop_and_look(host)?;
-        streaming.finish()?;
-        let left = nodes(host)?;
-        ensure!(left.is_empty(), "sinks or sources are left: {left:?}");
-        Ok(())
     })
 }
 
@@ -65,11 +42,8 @@ fn nodes(host: &Constellation) -> Result<Vec<String>> {
     Ok([sinks(host)?, sources(host)?].concat())
 }
 
-/// Stops a host that streams, with sound, after `harm` was done to it, and looks at what is left and at its sinks.
-fn after(
-    harm: impl Fn(&Constellation) -> Result<()>,
-    look: impl Fn(&Constellation) -> Result<()>,
-) -> Result<()> {
+/// Stops a host that streams, with sound, after `harm` was done to it, and looks at what is left.
+fn after(harm: impl Fn(&Constellation) -> Result<()>) -> Result<()> {
     let host = Setup::stamp(&[]).config("transportd", "microphone = true\n").start()?;
     let _pipewire = PipeWire::start(&host)?;
     let probe = Probe::allowed(&host)?;
@@ -78,8 +52,9 @@ fn after(
     wait("the session's sink and source", SOON, || nodes(&host).is_ok_and(|all| all.len() == 2))?;
     harm(&host)?;
     stop_and_look(&host)?;
-    streaming.finish()?;
-    look(&host)
+    let left = nodes(&host)?;
+    ensure!(left.is_empty(), "sinks or sources are left: {left:?}");
+    streaming.finish().map(drop)
 }
 
 /// Two seconds after `stop` no process, transient unit or socket of ours is there.
