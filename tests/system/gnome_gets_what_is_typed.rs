@@ -235,42 +235,44 @@ fn on_a_scaled_output(lab: &Lab, second: &mut Playing<'_>) -> Result<()> {
     }
 }
 
-/// Fingers that are down when inputd's connection ends go up, and down again only where they come down anew at the client, whose key stays
-/// down; gnome-shell lives.
+/// Two fingers are down when `happens` ends inputd's connection: they go up, and come down again only where they do so anew at the client.
+fn go_up(
+    program: &Watch,
+    first: &mut Client<'_>,
+    what: &str,
+    happens: impl Fn() -> Result<()>,
+) -> Result<()> {
+    let things = program.seen()?.0.len();
+    first.play("0 touch 7 16384 16384\n20 touch 8 32768 16384\n")?;
+    program.until_since(things, "both fingers to be down", |seen| seen.touches().len() >= 2)?;
+    happens()?;
+    let are_up = |seen: &Seen| seen.fingers() == Ok([].into());
+    program.until_since(things, &format!("the fingers to be up after {what}"), are_up)?;
+    let things = program.seen()?.0.len();
+    first.play("0 touch 7 0 0\n20 lift 7\n20 lift 8\n20 touch 7 49152 49152\n20 lift 7\n")?;
+    let anew = |seen: &Seen| seen.touches().len() >= 2;
+    let seen = program.until_since(things, "a finger to come down anew", anew)?;
+    touched(&seen, &[Some((960.0, 540.0)), None]).with_context(|| format!("after {what}"))
+}
+
+/// No finger outlives its connection, a key that is held beside it stays so, and gnome-shell lives.
 fn fingers_go_up(lab: &Lab, first: &mut Client<'_>) -> Result<()> {
     let program = Watch::of(lab, "first");
     let gnome = lab.user(&["pgrep", "-x", "gnome-shell"])?;
     let kill = || lab.root(&["kill", "-KILL", &lab.pid("inputd")?.to_string()]).map(drop);
-    let restart = || lab.user(&["systemctl", "--user", "restart", "lumen-inputd.service"]).map(drop);
-    let layout = || choose(lab, "fr");
-    let ends: [(&str, &dyn Fn() -> Result<()>); 4] = [
-        ("a killed inputd", &kill),
-        ("another killed inputd", &kill),
-        ("another keyboard layout", &layout),
-        ("a restart of inputd", &restart),
-    ];
+    let is_held = |seen: &Seen| seen.held() == Ok([HELD[0]].into());
     first.play(&format!("0 press {}\n", HELD[0]))?;
-    for (what, happens) in ends {
-        program.until("the key to be down", |seen| seen.held() == Ok([HELD[0]].into()))?;
-        let things = program.seen()?.0.len();
-        first.play("0 touch 7 16384 16384\n20 touch 8 32768 16384\n")?;
-        program.until_since(things, "both fingers to be down", |seen| seen.touches().len() >= 2)?;
-        happens()?;
-        program.until_since(things, &format!("the fingers to be up after {what}"), |seen| {
-            seen.fingers() == Ok([].into())
-        })?;
-        let things = program.seen()?.0.len();
-        first.play("0 touch 7 0 0\n20 lift 7\n20 lift 8\n20 touch 7 49152 49152\n20 lift 7\n")?;
-        let anew = |seen: &Seen| seen.touches().len() >= 2;
-        touched(
-            &program.until_since(things, "a finger to come down anew", anew)?,
-            &[Some((960.0, 540.0)), None],
-        )
-        .with_context(|| format!("after {what}"))?;
-    }
-    program.until("the key to be still down", |seen| seen.held() == Ok([HELD[0]].into()))?;
+    program.until("the key to be down", is_held)?;
+    go_up(&program, first, "a killed inputd", kill)?;
+    program.until("the key to be down after a killed inputd", is_held)?;
+    go_up(&program, first, "another killed inputd", kill)?;
+    program.until("the key to be down after another", is_held)?;
+    go_up(&program, first, "another keyboard layout", || choose(lab, "fr"))?;
+    program.until("the key to be down with another layout", is_held)?;
     first.play(&format!("0 release {}\n", HELD[0]))?;
     program.until("nothing to be held", |seen| seen.held() == Ok([].into()))?;
+    let restart = || lab.user(&["systemctl", "--user", "restart", "lumen-inputd.service"]).map(drop);
+    go_up(&program, first, "a restart of inputd", restart)?;
     ensure!(lab.user(&["pgrep", "-x", "gnome-shell"])? == gnome, "another gnome-shell runs\n{}", lab.logs());
     Ok(())
 }

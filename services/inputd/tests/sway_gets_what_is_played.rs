@@ -175,8 +175,8 @@ fn end_of_the_session_leaves_nothing_down() {
     watch.until("nothing is down", |seen| seen.held() == Ok([].into()));
 }
 
-// Sabotage: play what comes before a link's greeting, play it on the Output of whichever session there is, or read on a link whose
-// session has ended.
+// Sabotage: take what comes before a link's greeting (lumen-stage), ask for the Output of whichever session there is, or go on after a
+// session was closed.
 #[test]
 fn bytes_before_after_and_beside_the_session_do_nothing() {
     let (_sway, watch, inputd) = start("us");

@@ -17,6 +17,7 @@ mod wire;
 use std::{
     io,
     os::{fd::BorrowedFd, unix::net::UnixStream},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -47,6 +48,10 @@ const SCREEN: Duration = Duration::from_millis(50);
 /// How long after the last finger went up the connection still lies in systemd's fd store. Because the compositor handles that
 /// some time after it has read it, and fingers that tap cost no message to systemd each.
 const AFTER_FINGERS: Duration = Duration::from_millis(500);
+
+/// How long programs have to take notice of the keyboard. Because Mutter tells one of them that was without a keyboard nothing of the
+/// keys that went down before it did.
+const NOTICE: Duration = Duration::from_millis(50);
 
 /// Evdev's keys, of which buttons begin above.
 const KEYS: std::ops::RangeInclusive<u16> = 1..=255;
@@ -111,8 +116,8 @@ pub struct Eis {
 
 impl Eis {
     /// Takes the keyboard and the pointer that the EIS behind `socket` gives, and places on the Output that it calls
-    /// `region`, and its touch screen if there are `drains` for it. Waits for them, 0.7 s at most, and for the ends of
-    /// connections on which fingers were, 0.5 s at most.
+    /// `region`, and its touch screen if there are `drains` for it. Waits for them, 0.7 s at most, for the programs to take
+    /// notice of them, and for the ends of connections on which fingers were, 0.5 s at most.
     ///
     /// # Errors
     /// Why nothing can be typed there.
@@ -132,6 +137,7 @@ impl Eis {
         let (takes_touch, record) = (false, None);
         let mut eis = Self { wire, devices, whereabouts, region, why, takes_touch, drains, record };
         eis.await_devices(end)?;
+        thread::sleep(NOTICE);
         // Now, because the desktop is never without a keyboard then.
         eis.drains.iter().for_each(|drains| drains.wait(FORMER));
         Ok(eis)
