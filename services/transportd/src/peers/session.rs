@@ -356,19 +356,15 @@ impl<U: Upstream> Session<U> {
         };
         tracing::info!(STAGE = "transportd", SESSION = %live.session, "ends: {reason}; {}", live.summary());
         match over {
-            Over::Ended(_) => {
-                self.pipeline.end();
-                drop(self.enrolled);
-            }
+            Over::Ended(_) => self.pipeline.end(),
             Over::Parted => {
                 live.record.leave();
                 self.pipeline.leave();
-                drop(self.enrolled);
             }
             Over::Inherited(heir) => {
                 self.pipeline.leave();
+                // Its heir may enrol from the next line on. One that is gone leaves it all to the leases upstream.
                 drop(self.enrolled);
-                // An heir that is gone leaves it all to the leases upstream.
                 let _ = heir.send(Legacy { texts: live.record.texts() });
             }
         }
