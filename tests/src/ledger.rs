@@ -12,7 +12,7 @@ use anyhow::{Context, Result, ensure};
 use crate::constellation::{Constellation, run, wait};
 
 /// What a record begins with, and the version whose places these are.
-const MAGIC: &[u8] = b"lumenses\x06\0\0\0";
+const MAGIC: &[u8] = b"lumenses\x07\0\0\0";
 /// Number of the next packet, and of the next frame.
 const PACKETS: u64 = 2048;
 const FRAMES: u64 = 2056;

@@ -71,6 +71,8 @@ impl Link {
     /// Why the connection ended; a stream that ended alone is no use either, and waits for that.
     pub async fn read(&mut self) -> Result<Coming, ConnectionError> {
         tokio::select! {
+            // What the host said before it closed comes first: a refusal is read from the stream.
+            biased;
             chunk = self.receive.read_chunk(READ, true) => match chunk {
                 Ok(Some(chunk)) => Ok(Coming::Control(chunk)),
                 Err(ReadError::ConnectionLost(error)) => Err(error),
