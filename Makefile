@@ -45,7 +45,7 @@ test: build
 	$(CARGO) test --release --workspace --test run $(CARGO_AS_ROOT) -- --include-ignored --test-threads=1
 	$(SYSTEM)
 	$(if $(ROOT),$(ROOT) --preserve-env) $(BUILT)/xtask kill
-	$(if $(ROOT),$(ROOT) --preserve-env) $(BUILT)/xtask soak --minutes 5
+	$(if $(ROOT),$(ROOT) --preserve-env) $(BUILT)/xtask soak --minutes 4
 
 install:
 	install -d "$(DESTDIR)$(PREFIX)/bin" "$(DESTDIR)$(PREFIX)/lib/lumen" "$(DESTDIR)$(PREFIX)/lib/systemd/user"
